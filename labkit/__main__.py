@@ -1,0 +1,205 @@
+"""The command line: thin doors to the functions that the lessons call.
+
+Knows: arguments, exit codes (0 done, 1 the work failed, 2 bad usage) and what to print.
+Does not know: how anything is done.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from labkit import __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("Stopped. Run the same command again to go on.", file=sys.stderr)
+        return 1
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        print(f"labkit {arguments.command}: {error}", file=sys.stderr)
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``python -m labkit``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m labkit",
+        description="Make a small language model an expert on your documents, and measure it.",
+    )
+    parser.add_argument("--version", action="version", version=f"labkit {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_doctor(commands)
+    _add_fetch(commands)
+    _add_ingest(commands)
+    _add_ask(commands)
+    _add_exam(commands)
+    _add_lab(commands)
+    return parser
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("doctor", help="say what runs on this machine, and what to fix")
+    _json_flag(command)
+    command.set_defaults(run=_doctor)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from labkit import doctor
+
+    report = doctor.examine()
+    _print(doctor.render(report), asdict(report) | {"healthy": report.healthy}, arguments.json)
+    return 0 if report.healthy else 1
+
+
+def _add_fetch(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("fetch", help="bring models into the cache and check their hash")
+    command.add_argument("model", nargs="*", help="catalogue names (default: the two small ones)")
+    command.add_argument("--list", action="store_true", help="list the catalogue and stop")
+    command.set_defaults(run=_fetch)
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from labkit import catalogue, fetch
+
+    if arguments.list:
+        for card in catalogue.CATALOGUE.values():
+            state = "here" if fetch.is_fetched(card.name) else card.source
+            print(f"{card.name:24} {card.n_parameters / 1e6:8.0f} M  {state:9} {card.about}")
+        return 0
+    for name in arguments.model or [catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL]:
+        fetch.fetch(name)
+    return 0
+
+
+def _add_ingest(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("ingest", help="read folders of documents into a database")
+    command.add_argument("path", nargs="+", help="folders or files: md txt csv pdf docx xlsx html")
+    _db_flag(command)
+    command.add_argument("--max-words", type=int, default=60, help="words a chunk (default 60)")
+    _json_flag(command)
+    command.set_defaults(run=_ingest)
+
+
+def _ingest(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    with tqdm(unit=" documents", disable=True if arguments.json else None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        store = _open_store(arguments.db)
+        report = store.ingest(arguments.path, max_words=arguments.max_words, on_progress=show)
+    lines = [
+        f"{report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
+        f"{report.removed} removed; {report.chunks_embedded} chunks embedded in "
+        f"{report.wall_s:.1f} s",
+        *(f"could not read {item.path!r}: {item.reason}" for item in report.unreadable),
+        f'Ask with: python -m labkit ask "…" --db {arguments.db}',
+    ]
+    _print("\n".join(lines), asdict(report), arguments.json)
+    return 0
+
+
+def _add_ask(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("ask", help="ask the documents; the answer names its sources")
+    command.add_argument("question")
+    _db_flag(command, "the course's own documents, ingested on first use")
+    command.add_argument("--model", default="auto", help="catalogue name (default: auto)")
+    command.add_argument("-k", type=int, default=3, help="passages shown to the model (default 3)")
+    _json_flag(command)
+    command.set_defaults(run=_ask)
+
+
+def _ask(arguments: argparse.Namespace) -> int:
+    from labkit import models, rag
+
+    if arguments.k < 1:
+        raise ValueError(f"-k is {arguments.k}; show the model at least 1 passage.")
+    store = _open_store(arguments.db) if arguments.db else _course_store()
+    llm = models.load_language_model(arguments.model)
+    stream = None if arguments.json else lambda text: print(text, end="", flush=True)
+    config = rag.RagConfig(k=arguments.k)
+    answer = rag.answer(arguments.question, store, llm, config=config, on_text=stream)
+    if arguments.json:
+        print(json.dumps(asdict(answer), ensure_ascii=False, default=str))
+        return 0
+    print("\n" + rag.render_sources(answer))
+    return 0
+
+
+def _add_exam(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("exam", help="run the exam and add the score to the leaderboard")
+    command.add_argument("--system", choices=["base", "rag"], default="rag")
+    command.add_argument("--model", default="auto", help="catalogue name (default: auto)")
+    command.add_argument("-k", type=int, default=3, help="passages shown to the model (default 3)")
+    command.add_argument("--limit", type=int, help="only the first N questions; not recorded")
+    _json_flag(command)
+    command.set_defaults(run=_exam)
+
+
+def _exam(arguments: argparse.Namespace) -> int:
+    from labkit import sit_exam
+
+    run = sit_exam.sit(
+        arguments.system,
+        model=arguments.model,
+        k=arguments.k,
+        limit=arguments.limit,
+        store=_course_store() if arguments.system == "rag" else None,
+        progress=not arguments.json,
+    )
+    _print(sit_exam.render(run), run, arguments.json)
+    return 0
+
+
+def _add_lab(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("lab", help="open JupyterLab on lesson 00")
+    command.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    command.set_defaults(run=_lab)
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    from labkit import lab
+
+    return lab.start(port=arguments.port)
+
+
+def _open_store(db: str):  # noqa: ANN202
+    from labkit.embed import load_embedder
+    from labkit.store import open_store
+
+    return open_store(db, load_embedder())
+
+
+def _course_store():  # noqa: ANN202
+    from labkit import course_store
+
+    return course_store.open_course_store()
+
+
+def _json_flag(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON object instead")
+
+
+def _db_flag(command: argparse.ArgumentParser, default: str = "") -> None:
+    text = "folder of the database" + (f" (default: {default})" if default else "")
+    command.add_argument("--db", required=not default, help=text)
+
+
+def _print(text: str, data: object, as_json: bool) -> None:
+    print(json.dumps(data, ensure_ascii=False, default=str) if as_json else text)
+
+
+if __name__ == "__main__":
+    if sys.platform == "win32":
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    sys.exit(main())

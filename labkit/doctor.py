@@ -1,0 +1,160 @@
+"""The doctor: what this machine is, what will run here and how long, and what to fix.
+
+Knows: hardware, versions, models in the cache, free disk, and the lesson times recorded elsewhere.
+Does not know: how to repair anything; it says what to type.
+Used by ``python -m labkit doctor`` and lesson 00. It never fails on odd hardware.
+"""
+
+import importlib.metadata
+import shutil
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from labkit import catalogue, fetch, hardware, results, settings
+
+NEEDED_RAM_BYTES = 4 * hardware.GIB
+NEEDED_DISK_BYTES = 2 * hardware.GIB
+OLDEST = {"torch": (2, 4), "transformers": (4, 49), "lancedb": (0, 30)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; ``fix`` says what to do where ``level`` is not ``ok``."""
+
+    level: Literal["ok", "warning", "problem"]
+    topic: str
+    text: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything the doctor saw; ``healthy`` means that no finding is a problem."""
+
+    hardware: dict
+    versions: dict[str, str]
+    choice: dict
+    findings: list[Finding] = field(default_factory=list)
+    lesson_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every lesson can run here now."""
+        return all(finding.level != "problem" for finding in self.findings)
+
+
+def examine() -> Report:
+    """Look at this machine and return the report; takes about ten seconds, mostly loading torch."""
+    machine = hardware.detect()
+    choice = catalogue.choose(machine)
+    findings = [_machine(machine), *_packages(), _disk(), *_models(choice)]
+    return Report(
+        hardware=machine.as_dict(),
+        versions=hardware.versions(),
+        choice=vars(choice),
+        findings=findings,
+        lesson_s=_lesson_seconds(),
+    )
+
+
+def render(report: Report) -> str:
+    """Return the report as lines for a terminal or a notebook."""
+    marks = {"ok": "✓", "warning": "!", "problem": "✗"}
+    lines = []
+    for finding in report.findings:
+        lines.append(f"{marks[finding.level]} {finding.topic}: {finding.text}")
+        if finding.fix:
+            lines.append(f"    → {finding.fix}")
+    for lesson, seconds in report.lesson_s.items():
+        lines.append(f"  lesson {lesson}: about {_minutes(seconds)} here")
+    if not report.lesson_s:
+        lines.append("  lesson times: not measured yet")
+    verdict = "This machine is ready." if report.healthy else "Fix the lines marked ✗, then go on."
+    return "\n".join([*lines, verdict])
+
+
+def matmul_gflops(*, size: int = 1024, repeats: int = 8) -> float:
+    """Return how many GFLOP/s a float32 matrix product reaches here (median of ``repeats``).
+
+    It takes under a second, and is used to carry recorded lesson times over to this machine.
+    """
+    import numpy as np
+
+    a = np.random.default_rng(0).random((size, size), dtype=np.float32)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        a @ a
+        times.append(time.perf_counter() - start)
+    return 2 * size**3 / float(np.median(times)) / 1e9
+
+
+def _machine(machine: hardware.Hardware) -> Finding:
+    line = hardware.describe(machine)
+    if 0 < machine.ram_bytes < NEEDED_RAM_BYTES:
+        fix = "close other programs, or use a machine with 4 GiB RAM or more"
+        return Finding("warning", "machine", line, fix)
+    return Finding("ok", "machine", line)
+
+
+def _packages() -> list[Finding]:
+    findings = []
+    for name, oldest in OLDEST.items():
+        wanted = ".".join(map(str, oldest))
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            fix = f"pip install -c constraints.txt '{name}>={wanted}'"
+            findings.append(Finding("problem", name, "not installed", fix))
+            continue
+        major, minor = (int(part) for part in found.split("+")[0].split(".")[:2])
+        if (major, minor) < oldest:
+            fix = f"pip install '{name}>={wanted}'"
+            findings.append(Finding("problem", name, f"{found} is too old", fix))
+        else:
+            findings.append(Finding("ok", name, found))
+    return findings
+
+
+def _disk() -> Finding:
+    folder = settings.cache_dir()
+    free = shutil.disk_usage(folder).free
+    text = f"{free / hardware.GIB:.0f} GiB free for models"
+    if free < NEEDED_DISK_BYTES:
+        fix = f"free {NEEDED_DISK_BYTES / hardware.GIB:.0f} GiB, or set LABKIT_CACHE elsewhere"
+        return Finding("warning", "disk", text, fix)
+    return Finding("ok", "disk", text)
+
+
+def _models(choice: catalogue.Choice) -> list[Finding]:
+    names = dict.fromkeys((catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL, choice.model))
+    findings = []
+    for name in names:
+        card = catalogue.card(name)
+        size = f"{card.download_bytes / 2**20:.0f} MiB"
+        why = f" (the choice here: {choice.reason})" if name == choice.model else ""
+        if fetch.is_fetched(name):
+            findings.append(Finding("ok", "model", f"{name} is here{why}"))
+        else:
+            optional = card.source == "hub"
+            fix = f"python -m labkit fetch {name}   ({size}, {card.licence})"
+            level: Literal["warning", "problem"] = "warning" if optional else "problem"
+            findings.append(Finding(level, "model", f"{name} is not fetched{why}", fix))
+    return findings
+
+
+def _lesson_seconds() -> dict[str, float]:
+    """Scale the recorded lesson times by how much faster or slower this machine multiplies."""
+    try:
+        run = results.load("lesson-times")
+    except FileNotFoundError:
+        return {}
+    if run is None:
+        return {}
+    ratio = run["figures"]["matmul_gflops"] / matmul_gflops()
+    return {lesson: seconds * ratio for lesson, seconds in run["figures"]["lesson_s"].items()}
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

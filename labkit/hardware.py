@@ -1,0 +1,132 @@
+"""What machine this is: processor, memory, GPU, number formats, versions.
+
+Knows: how to ask the machine. Does not know: models or lessons (see ``doctor`` and ``catalogue``).
+Asking never fails: what cannot be found out is ``None`` or 0.
+Used by every lesson's setup cell and by every recorded run.
+"""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+
+GIB = 2**30
+REPORTED_PACKAGES = (
+    "labkit torch transformers sentence-transformers lancedb pyarrow numpy datasets".split()
+)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One machine; bytes are bytes, a missing GPU is ``gpu_name=None``."""
+
+    cpu_name: str
+    n_cores: int
+    ram_bytes: int
+    cpu_bf16: bool
+    gpu_name: str | None = None
+    n_gpus: int = 0
+    gpu_bytes: int = 0
+    gpu_bf16: bool = False
+    colab: bool = False
+    system: str = ""
+    python: str = ""
+
+    def as_dict(self) -> dict:
+        """Return the fields as a plain dict, for JSON."""
+        return asdict(self)
+
+
+def detect() -> Hardware:
+    """Look at this machine; loads torch if it is installed, and never raises.
+
+    Returns
+    -------
+    Hardware
+        Cores are the ones this process may use, RAM is what the container may use.
+    """
+    gpu_name, n_gpus, gpu_bytes, gpu_bf16 = _gpu()
+    return Hardware(
+        cpu_name=_cpu_name(),
+        n_cores=_n_cores(),
+        ram_bytes=_ram_bytes(),
+        cpu_bf16="avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags(),
+        gpu_name=gpu_name,
+        n_gpus=n_gpus,
+        gpu_bytes=gpu_bytes,
+        gpu_bf16=gpu_bf16,
+        colab="google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ,
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Return the installed versions of the packages that decide a result."""
+    found = {"python": platform.python_version()}
+    for name in REPORTED_PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def describe(hardware: Hardware) -> str:
+    """Return the machine in one line, as every setup cell prints it."""
+    cores = f"{hardware.n_cores} CPU core{'s' if hardware.n_cores != 1 else ''}"
+    ram = f"{hardware.ram_bytes / GIB:.0f} GiB RAM" if hardware.ram_bytes else "RAM unknown"
+    if hardware.gpu_name is None:
+        return f"{hardware.cpu_name}, {cores}, {ram}, no GPU"
+    count = f"{hardware.n_gpus} × " if hardware.n_gpus > 1 else ""
+    gpu = f"{count}{hardware.gpu_name} {hardware.gpu_bytes / GIB:.0f} GiB"
+    return f"{hardware.cpu_name}, {cores}, {ram}, {gpu} ({'bf16' if hardware.gpu_bf16 else 'fp16'})"
+
+
+def _gpu() -> tuple[str | None, int, int, bool]:
+    try:
+        import torch
+
+        if not torch.cuda.is_available():
+            return None, 0, 0, False
+        properties = torch.cuda.get_device_properties(0)
+        has_bf16 = properties.major >= 8
+        return properties.name, torch.cuda.device_count(), properties.total_memory, has_bf16
+    except (ImportError, OSError, RuntimeError, AssertionError):
+        return None, 0, 0, False
+
+
+def _n_cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def _ram_bytes() -> int:
+    import psutil
+
+    total = psutil.virtual_memory().total
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            return min(total, int(file.read()))
+    except (OSError, ValueError):
+        return total
+
+
+def _cpu_flags() -> str:
+    return _proc_cpuinfo("flags")
+
+
+def _cpu_name() -> str:
+    return _proc_cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _proc_cpuinfo(key: str) -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            lines = (line.partition(":") for line in file)
+            return next((value.strip() for name, _, value in lines if name.strip() == key), "")
+    except OSError:
+        return ""

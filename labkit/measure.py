@@ -1,0 +1,100 @@
+"""Measuring: seconds, bytes, and how sure a mean is.
+
+Knows: wall clock, peak memory of this process, the bootstrap.
+Does not know: what is being measured.
+Used by lessons 04 onwards and by every benchmark.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its bootstrap interval, all in the unit of the values."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        """Show a share as percent: ``40 % (31–49)``."""
+        return f"{100 * self.mean:.0f} % ({100 * self.low:.0f}–{100 * self.high:.0f})"
+
+
+class Stopwatch:
+    """Seconds spent in named stages.
+
+    Examples
+    --------
+    >>> watch = Stopwatch()
+    >>> with watch.stage("retrieve"):
+    ...     _ = sum(range(10))
+    >>> sorted(watch.seconds)
+    ['retrieve']
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside the ``with`` block to ``seconds[name]``."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def peak_rss_bytes() -> int:
+    """Return the largest resident memory this process ever had, in bytes."""
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def bootstrap_mean(
+    values: Sequence[float], *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the mean of ``values`` with its percentile bootstrap interval.
+
+    Resampling questions answers: how far would the score move on another exam of this size?
+
+    Parameters
+    ----------
+    values
+        One number a question, ``(n,)``; for a share, zeros and ones.
+    n_resamples, level, seed
+        Number of resamples, coverage between 0 and 1, seed of the resampling.
+
+    Raises
+    ------
+    ValueError
+        If ``values`` is empty.
+
+    Source: Efron and Tibshirani, *An Introduction to the Bootstrap*, chapter 13.
+
+    Examples
+    --------
+    >>> bootstrap_mean([1, 1, 1, 1])
+    Interval(mean=1.0, low=1.0, high=1.0, n=4)
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if data.size == 0:
+        raise ValueError("There are no values to average; give at least one.")
+    picks = np.random.default_rng(seed).integers(0, data.size, (n_resamples, data.size))
+    means = data[picks].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(data.mean()), float(low), float(high), int(data.size))

@@ -1,0 +1,239 @@
+"""Running a language model: load it, ask it, ask it many things at once.
+
+Knows: transformers, chat templates, devices and number formats.
+Does not know: documents or retrieval (``rag``); nothing here downloads (``fetch``).
+Used from lesson 00 on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labkit import catalogue, hardware
+from labkit.fetch import model_dir
+
+if TYPE_CHECKING:
+    import torch
+
+Messages = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One generated text, with its cost: tokens and seconds (of its whole batch, if batched)."""
+
+    text: str
+    n_prompt_tokens: int
+    n_new_tokens: int
+
+
+class LanguageModel:
+    """A causal language model with its tokenizer, on one device.
+
+    Parameters
+    ----------
+    name
+        The catalogue name, kept for records.
+    model, tokenizer
+        A transformers causal language model and its tokenizer with a chat template.
+    """
+
+    def __init__(self, name: str, model: Any, tokenizer: Any) -> None:
+        self.name = name
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.tokenizer.padding_side = "left"
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+
+    @property
+    def device(self) -> torch.device:
+        """The device that holds the weights."""
+        return self.model.device
+
+    def prompt_text(self, messages: Messages) -> str:
+        """Return the messages as the one string the model reads, by its own chat template."""
+        return self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens ``text`` takes."""
+        return len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def generate(
+        self,
+        messages: Messages,
+        *,
+        max_new_tokens: int = 48,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Generation:
+        """Answer one conversation greedily; ``on_text`` receives the text as it grows.
+
+        Parameters
+        ----------
+        messages
+            ``[{"role": "user", "content": "…"}]`` and so on.
+        max_new_tokens
+            At least 1; generation stops earlier at the end-of-turn token.
+        on_text
+            Called with each new piece of text.
+        """
+        encoded = self._encode([messages])
+        streamer = _text_streamer(self.tokenizer, on_text) if on_text else None
+        output = self._run(encoded, max_new_tokens, streamer=streamer)
+        return self._decode(encoded, output)[0]
+
+    def generate_batch(
+        self,
+        conversations: Sequence[Messages],
+        *,
+        max_new_tokens: int = 48,
+        batch_size: int = 16,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[Generation]:
+        """Answer many conversations greedily; answers come back in the order given.
+
+        Conversations of similar length share a batch, which wastes the least on padding.
+
+        Parameters
+        ----------
+        conversations
+            ``n`` conversations.
+        batch_size
+            How many are answered together; more is faster until memory ends.
+        on_progress
+            Called with (answered, n) after each batch.
+        """
+        lengths = [len(self.prompt_text(messages)) for messages in conversations]
+        order = sorted(range(len(conversations)), key=lambda index: -lengths[index])
+        answers: dict[int, Generation] = {}
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            encoded = self._encode([conversations[index] for index in batch])
+            output = self._run(encoded, max_new_tokens)
+            answers.update(zip(batch, self._decode(encoded, output), strict=True))
+            if on_progress:
+                on_progress(len(answers), len(order))
+        return [answers[index] for index in range(len(order))]
+
+    def _encode(self, conversations: Sequence[Messages]) -> Any:
+        texts = [self.prompt_text(messages) for messages in conversations]
+        encoded = self.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+        return encoded.to(self.device)
+
+    def _run(self, encoded: Any, max_new_tokens: int, *, streamer: Any = None) -> Any:
+        import torch
+
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {max_new_tokens}; give 1 or more.")
+        with torch.inference_mode():
+            return self.model.generate(
+                **encoded,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                pad_token_id=self.tokenizer.pad_token_id,
+                streamer=streamer,
+            )
+
+    def _decode(self, encoded: Any, output: Any) -> list[Generation]:
+        n_prompt = encoded["input_ids"].shape[1]
+        new = output[:, n_prompt:]  # (B, T_new)
+        texts = self.tokenizer.batch_decode(new, skip_special_tokens=True)
+        n_prompts = encoded["attention_mask"].sum(dim=1).tolist()
+        n_new = (new != self.tokenizer.pad_token_id).sum(dim=1).tolist()
+        parts = zip(texts, n_prompts, n_new, strict=True)
+        return [Generation(text.strip(), p, n) for text, p, n in parts]
+
+
+def load_language_model(
+    name: str = "auto", *, choice: catalogue.Choice | None = None
+) -> LanguageModel:
+    """Load a fetched model onto the best device of this machine.
+
+    Parameters
+    ----------
+    name
+        ``"auto"`` (the rule of ``catalogue.choose``) or a catalogue name.
+    choice
+        Overrides device, number format and quantization.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the model was not fetched.
+    ValueError
+        If the catalogue has no such language model.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    choice = choice or catalogue.choose(hardware.detect())
+    wanted = choice.model if name == "auto" else name
+    if catalogue.card(wanted).task != "generate":
+        raise ValueError(f"{wanted} turns text into vectors; it cannot write answers.")
+    folder = model_dir(wanted)
+    logging.disable_progress_bar()
+    options: dict[str, Any] = {"dtype": getattr(torch, choice.dtype)}
+    if choice.nf4 and wanted == choice.model:
+        options["quantization_config"] = _nf4_config(choice.dtype)
+        options["device_map"] = {"": 0}
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)
+    if "device_map" not in options:
+        model = model.to(choice.device)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return LanguageModel(wanted, model, tokenizer)
+
+
+def convert_gguf(gguf: Path, folder: Path) -> None:
+    """Write the model and tokenizer of a GGUF file to ``folder`` as bf16 safetensors."""
+    import contextlib
+    import io
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    with contextlib.redirect_stderr(io.StringIO()):
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16
+        )
+    model.config.__dict__.pop("quantization_config", None)
+    for name in ("hf_quantizer", "quantization_method", "is_quantized"):
+        model.__dict__.pop(name, None)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _nf4_config(dtype: str) -> Any:
+    import importlib.util
+
+    from transformers import BitsAndBytesConfig
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModuleNotFoundError(
+            "This card needs 4-bit weights, and bitsandbytes is missing. Install it with: "
+            "pip install 'bitsandbytes>=0.45' 'accelerate>=1.0'"
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def _text_streamer(tokenizer: Any, on_text: Callable[[str], None]) -> Any:
+    from transformers import TextStreamer
+
+    class CallbackStreamer(TextStreamer):
+        def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
+            on_text(text)
+
+    return CallbackStreamer(tokenizer, skip_prompt=True, skip_special_tokens=True)

@@ -1,0 +1,287 @@
+"""The RAG loop: retrieve → prompt → generate → check the citations → or abstain.
+
+Knows: how hits become a prompt within a token budget, and which citations an answer may keep.
+Does not know: how hits are found (``store``), how a model runs (``models``) or what is right
+(``exam``). Retrieved text is data: it stands between marks and cannot speak as the user.
+Built inline in lesson 04.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from labkit import exam
+from labkit.measure import Stopwatch
+from labkit.models import Generation, LanguageModel, Messages
+from labkit.store import Hit
+
+SYSTEM_PROMPT = (
+    "You answer questions of wind turbine technicians. Use only the passages. Answer in one short "
+    "sentence that copies the value from a passage, and end with that passage's id in square "
+    f"brackets. If no passage holds the answer, write: {exam.ABSTENTION}"
+)
+CLOSED_BOOK_PROMPT = (
+    "You answer questions of wind turbine technicians. Answer in one short sentence with the value."
+)
+
+
+class Searcher(Protocol):
+    """What the loop needs of a store."""
+
+    def search(self, query: str, *, k: int = 5) -> list[Hit]:
+        """Return the best ``k`` hits."""
+        ...
+
+    def search_many(self, queries: Sequence[str], *, k: int = 5) -> list[list[Hit]]:
+        """Return the best ``k`` hits of each query."""
+        ...
+
+
+@dataclass(frozen=True)
+class RagConfig:
+    """How the loop runs: passages shown, prompt budget in tokens, lowest score worth answering."""
+
+    k: int = 3
+    max_prompt_tokens: int = 700
+    max_new_tokens: int = 48
+    min_score: float = 0.0
+
+
+DEFAULTS = RagConfig()
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A document that stands behind an answer.
+
+    ``origin`` is ``"written"`` when the model wrote the id itself and it was among the passages, or
+    ``"matched"`` when the model cited nothing and this passage holds what the answer says.
+    """
+
+    document_id: str
+    chunk_id: str
+    origin: Literal["written", "matched"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer with everything needed to check it; ``seconds`` are by stage."""
+
+    question: str
+    text: str
+    citations: tuple[Citation, ...]
+    rejected_citations: tuple[str, ...]
+    hits: tuple[Hit, ...]
+    prompt: str
+    abstained: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def cited_ids(self) -> list[str]:
+        """Document ids of the citations, in order."""
+        return [citation.document_id for citation in self.citations]
+
+
+def build_messages(question: str, hits: Sequence[Hit]) -> Messages:
+    """Return the conversation that shows the model the passages and then the question."""
+    passages = "\n".join(f"[{hit.document_id}] {plain(hit.passage)}" for hit in hits)
+    user = f"Passages:\n{passages}\n\nQuestion: {plain(question)}"
+    return [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": user}]
+
+
+def closed_book_messages(question: str) -> Messages:
+    """Return the conversation that asks the model alone, without any passage."""
+    return [
+        {"role": "system", "content": CLOSED_BOOK_PROMPT},
+        {"role": "user", "content": plain(question)},
+    ]
+
+
+def plain(text: str) -> str:
+    """Return text on one line, unable to open or close a turn of the chat template.
+
+    Documents and questions are untrusted: ``<|im_end|>`` in a document must stay mere text.
+    """
+    return " ".join(re.sub(r"<\|[^|>]*\|>", " ", text).split())
+
+
+def fit_to_budget(
+    question: str, hits: Sequence[Hit], llm: LanguageModel, *, max_prompt_tokens: int
+) -> list[Hit]:
+    """Keep the best hits that fit into the prompt, dropping from the end.
+
+    Raises
+    ------
+    ValueError
+        If the question alone is over the budget.
+    """
+    for n in range(len(hits), -1, -1):
+        prompt = llm.prompt_text(build_messages(question, hits[:n]))
+        if llm.count_tokens(prompt) <= max_prompt_tokens:
+            return list(hits[:n])
+    raise ValueError(
+        f"The question alone takes more than {max_prompt_tokens} tokens; shorten it or raise "
+        "max_prompt_tokens."
+    )
+
+
+def check_citations(text: str, hits: Sequence[Hit]) -> tuple[list[Citation], list[str]]:
+    """Separate an answer's citations into those backed by a passage and those invented.
+
+    An answer that cites nothing is matched: the first passage that holds all its numbers and most
+    of its rarer words stands behind it.
+
+    Returns
+    -------
+    tuple of list
+        Citations that hold, and ids that were written but not shown to the model.
+    """
+    shown: dict[str, Hit] = {}
+    for hit in hits:
+        shown.setdefault(hit.document_id, hit)
+    written = exam.cited_ids(text)
+    kept = [Citation(n, shown[n].chunk_id, "written") for n in written if n in shown]
+    invented = [name for name in written if name not in shown]
+    if not written and not exam.abstains(text):
+        source = next((hit for hit in hits if supports(hit.passage, text)), None)
+        if source:
+            kept = [Citation(source.document_id, source.chunk_id, "matched")]
+    return kept, invented
+
+
+def supports(passage: str, answer: str, *, min_overlap: float = 0.6) -> bool:
+    """Tell whether a passage holds every number of an answer and most of its longer words."""
+    numbers = re.findall(r"\d+(?:[.,]\d+)*", answer)
+    words = {word for word in re.findall(r"[^\W\d_]{4,}", answer.lower())}
+    if not numbers and not words:
+        return False
+    found = sum(exam.contains_value(passage, word) for word in words)
+    holds_numbers = all(exam.contains_value(passage, number) for number in numbers)
+    return holds_numbers and found >= min_overlap * len(words)
+
+
+def answer(
+    question: str,
+    store: Searcher,
+    llm: LanguageModel,
+    *,
+    config: RagConfig = DEFAULTS,
+    on_text: Callable[[str], None] | None = None,
+) -> Answer:
+    """Answer one question from the store; ``on_text`` receives the text as it is written.
+
+    Parameters
+    ----------
+    question
+        One sentence; empty questions are refused.
+    store
+        Where passages come from.
+    llm
+        The model that writes.
+
+    Raises
+    ------
+    ValueError
+        If the question is empty or over the prompt budget.
+    """
+    if not question.strip():
+        raise ValueError("The question is empty; type a question.")
+    watch = Stopwatch()
+    with watch.stage("retrieve"):
+        hits = store.search(question, k=config.k)
+    with watch.stage("prompt"):
+        hits = fit_to_budget(question, hits, llm, max_prompt_tokens=config.max_prompt_tokens)
+        messages = build_messages(question, hits)
+    if _too_weak(hits, config):
+        if on_text:
+            on_text(exam.ABSTENTION)
+        return _finish(question, exam.ABSTENTION, hits, llm.prompt_text(messages), watch)
+    with watch.stage("generate"):
+        generation = llm.generate(messages, max_new_tokens=config.max_new_tokens, on_text=on_text)
+    return _finish(question, generation.text, hits, llm.prompt_text(messages), watch)
+
+
+def render_sources(answer: Answer) -> str:
+    """Return the sources and timings below an answer, for a terminal."""
+    lines = ["Sources:"]
+    by_id = {hit.chunk_id: hit for hit in answer.hits}
+    for citation in answer.citations:
+        how = "cited by the model" if citation.origin == "written" else "found to match the answer"
+        hit = by_id[citation.chunk_id]
+        lines.append(f"  [{citation.document_id}] {hit.title} ({how})")
+    if not answer.citations:
+        lines.append("  none")
+    for name in answer.rejected_citations:
+        lines.append(f"  rejected: [{name}] was not among the passages")
+    times = ", ".join(f"{stage} {s:.2f} s" for stage, s in answer.seconds.items())
+    return "\n".join([*lines, f"Time: {times}"])
+
+
+def answer_batch(
+    questions: Sequence[str],
+    store: Searcher,
+    llm: LanguageModel,
+    *,
+    config: RagConfig = DEFAULTS,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Answer]:
+    """Answer many questions, retrieving and generating in batches; for the exam.
+
+    Every answer equals what ``answer`` gives for its question, up to rounding in padded batches;
+    the seconds of a stage are the batch's, divided evenly.
+    """
+    watch = Stopwatch()
+    with watch.stage("retrieve"):
+        found = store.search_many(questions, k=config.k)
+    with watch.stage("prompt"):
+        budget = config.max_prompt_tokens
+        fitted = [
+            fit_to_budget(question, hits, llm, max_prompt_tokens=budget)
+            for question, hits in zip(questions, found, strict=True)
+        ]
+        conversations = [build_messages(q, h) for q, h in zip(questions, fitted, strict=True)]
+    ask = [index for index, hits in enumerate(fitted) if not _too_weak(hits, config)]
+    with watch.stage("generate"):
+        written = llm.generate_batch(
+            [conversations[index] for index in ask],
+            max_new_tokens=config.max_new_tokens,
+            on_progress=on_progress,
+        )
+    texts = dict(zip(ask, (generation.text for generation in written), strict=True))
+    share = Stopwatch()
+    share.seconds = {name: s / max(1, len(questions)) for name, s in watch.seconds.items()}
+    return [
+        _finish(q, texts.get(i, exam.ABSTENTION), hits, llm.prompt_text(messages), share)
+        for i, (q, hits, messages) in enumerate(zip(questions, fitted, conversations, strict=True))
+    ]
+
+
+def answer_closed_book(
+    questions: Sequence[str],
+    llm: LanguageModel,
+    *,
+    max_new_tokens: int = 48,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Generation]:
+    """Answer questions from the model's weights alone: the baseline of every comparison."""
+    conversations = [closed_book_messages(question) for question in questions]
+    return llm.generate_batch(conversations, max_new_tokens=max_new_tokens, on_progress=on_progress)
+
+
+def _too_weak(hits: Sequence[Hit], config: RagConfig) -> bool:
+    return not hits or max(hit.score for hit in hits) < config.min_score
+
+
+def _finish(question: str, text: str, hits: Sequence[Hit], prompt: str, watch: Stopwatch) -> Answer:
+    citations, invented = check_citations(text, hits)
+    return Answer(
+        question=question,
+        text=text,
+        citations=tuple(citations),
+        rejected_citations=tuple(invented),
+        hits=tuple(hits),
+        prompt=prompt,
+        abstained=exam.abstains(text),
+        seconds=dict(watch.seconds),
+    )

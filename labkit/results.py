@@ -1,0 +1,87 @@
+"""Recorded runs: one JSON file a run, and the leaderboard made of them.
+
+Knows: how a run is written down (configuration, figures, versions, hardware, date) and found again.
+Does not know: how any figure was measured.
+Used by every lesson that shows a number it did not measure just now.
+"""
+
+import json
+import os
+import re
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from labkit import hardware, settings
+
+LEADERBOARD_PREFIX = "exam-"
+
+
+def record(name: str, figures: dict, *, config: dict, folder: Path | None = None) -> Path:
+    """Write one run to ``NAME.json``; the same name replaces the earlier run.
+
+    Parameters
+    ----------
+    name
+        Lower-case letters, digits and hyphens, for example ``exam-rag-smollm2-135m``.
+    figures
+        What was measured; bytes and seconds as such, named ``*_bytes`` and ``*_s``.
+    config
+        Everything needed to repeat the run, the command included.
+    folder
+        ``data/results`` of the course unless given.
+
+    Returns
+    -------
+    Path
+        The file, written whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If the name could leave the folder.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        raise ValueError(f"{name!r} cannot name a run; use lower-case letters, digits, '-' and '.'")
+    run = {
+        "name": name,
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "config": config,
+        "figures": figures,
+        "hardware": hardware.detect().as_dict(),
+        "versions": hardware.versions(),
+    }
+    path = (folder or default_folder()) / f"{name}.json"
+    write_atomically(path, json.dumps(run, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def load(name: str, *, folder: Path | None = None) -> dict | None:
+    """Return the recorded run of that name, or ``None`` if it was not recorded yet."""
+    path = (folder or default_folder()) / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def leaderboard(*, folder: Path | None = None) -> list[dict]:
+    """Return every recorded exam run, best exact match first."""
+    paths = sorted((folder or default_folder()).glob(f"{LEADERBOARD_PREFIX}*.json"))
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return sorted(runs, key=lambda run: -run["figures"]["exact_match"]["mean"])
+
+
+def default_folder() -> Path:
+    """Return ``data/results``."""
+    return settings.data_dir() / "results"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write ``text`` so that a kill leaves the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

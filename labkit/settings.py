@@ -1,0 +1,65 @@
+"""Where things live and which mode the course runs in.
+
+Knows: the repository's address, the folders of the course and of the cache, and the two switches
+``LABKIT_FAST`` and ``LABKIT_STATIC``, which are read here and nowhere else.
+Does not know: what is stored in those folders.
+Used by every lesson through the setup cell.
+"""
+
+import os
+from pathlib import Path
+
+REPOSITORY_URL = "https://github.com/nordvind-course/nordvind"
+
+
+def _switch(name: str) -> bool:
+    value = os.environ.get(name, "0").strip().lower()
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"", "0", "false", "no", "off"}:
+        return False
+    raise ValueError(f"{name}={value!r} is not a switch; set it to 1 or 0, or unset it.")
+
+
+def fast() -> bool:
+    """Tell whether lessons shrink to under a minute (``LABKIT_FAST=1``; used by the tests)."""
+    return _switch("LABKIT_FAST")
+
+
+def static() -> bool:
+    """Tell whether figures stand in for widgets (``LABKIT_STATIC=1``; used for saved outputs)."""
+    return _switch("LABKIT_STATIC")
+
+
+def cache_dir() -> Path:
+    """Return the folder that keeps models and other downloads, made if it is missing.
+
+    ``LABKIT_CACHE`` overrides the operating system's usual cache folder.
+    """
+    from platformdirs import user_cache_dir
+
+    path = Path(os.environ.get("LABKIT_CACHE") or user_cache_dir("labkit", appauthor=False))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def course_dir() -> Path:
+    """Return the root of the course: the folder that holds ``data/`` and ``notebooks/``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If labkit was installed without the course around it.
+    """
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "data" / "documents").is_dir():
+        raise FileNotFoundError(
+            f"The course's data is not beside labkit in {root.name!r}. Clone {REPOSITORY_URL} and "
+            "install it from there with: pip install -e ."
+        )
+    return root
+
+
+def data_dir() -> Path:
+    """Return ``data/`` of the course: documents, tables, exam and recorded results."""
+    return course_dir() / "data"
