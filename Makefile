@@ -53,7 +53,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.made
-	@echo "Installing the pinned packages (2 GB; minutes the first time) …"
+	@echo "Installing the pinned packages (2 GB or more; minutes the first time) …"
 	@$(PIP) install $(PIP_ARGS) -c constraints.txt --upgrade pip
 	@$(PIP) install $(PIP_ARGS) -c constraints.txt -e ".[lab,test,docs]"
 	@touch $@

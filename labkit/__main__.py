@@ -9,9 +9,12 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labkit import __version__
+
+if TYPE_CHECKING:
+    from labkit.store import Store
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_ingest(commands)
     _add_ask(commands)
     _add_exam(commands)
+    _add_bench(commands)
     _add_lab(commands)
     return parser
 
@@ -60,7 +64,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 def _add_fetch(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("fetch", help="bring models into the cache and check their hash")
-    command.add_argument("model", nargs="*", help="catalogue names (default: the two small ones)")
+    command.add_argument(
+        "model",
+        nargs="*",
+        help="catalogue names (default: the two small models, and the course's database)",
+    )
     command.add_argument("--list", action="store_true", help="list the catalogue and stop")
     command.set_defaults(run=_fetch)
 
@@ -75,6 +83,9 @@ def _fetch(arguments: argparse.Namespace) -> int:
         return 0
     for name in arguments.model or [catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL]:
         fetch.fetch(name)
+    if not arguments.model:
+        print("course documents: preparing the database", flush=True)
+        print(f"course documents: {_course_store().count()} chunks ready")
     return 0
 
 
@@ -96,7 +107,7 @@ def _ingest(arguments: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        store = _open_store(arguments.db)
+        store = _open_store(arguments.db, create=True)
         report = store.ingest(arguments.path, max_words=arguments.max_words, on_progress=show)
     lines = [
         f"{report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
@@ -114,20 +125,20 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
     command.add_argument("question")
     _db_flag(command, "the course's own documents, ingested on first use")
     command.add_argument("--model", default="auto", help="catalogue name (default: auto)")
-    command.add_argument("-k", type=int, default=3, help="passages shown to the model (default 3)")
+    command.add_argument("-k", type=int, help="passages shown (default: what suits the model)")
     _json_flag(command)
     command.set_defaults(run=_ask)
 
 
 def _ask(arguments: argparse.Namespace) -> int:
-    from labkit import models, rag
+    from labkit import catalogue, models, rag
 
-    if arguments.k < 1:
+    if arguments.k is not None and arguments.k < 1:
         raise ValueError(f"-k is {arguments.k}; show the model at least 1 passage.")
-    store = _open_store(arguments.db) if arguments.db else _course_store()
+    store = _open_store(arguments.db, create=False) if arguments.db else _course_store()
     llm = models.load_language_model(arguments.model)
     stream = None if arguments.json else lambda text: print(text, end="", flush=True)
-    config = rag.RagConfig(k=arguments.k)
+    config = rag.RagConfig(k=arguments.k or catalogue.passages_for(llm.name))
     answer = rag.answer(arguments.question, store, llm, config=config, on_text=stream)
     if arguments.json:
         print(json.dumps(asdict(answer), ensure_ascii=False, default=str))
@@ -140,7 +151,7 @@ def _add_exam(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("exam", help="run the exam and add the score to the leaderboard")
     command.add_argument("--system", choices=["base", "rag"], default="rag")
     command.add_argument("--model", default="auto", help="catalogue name (default: auto)")
-    command.add_argument("-k", type=int, default=3, help="passages shown to the model (default 3)")
+    command.add_argument("-k", type=int, help="passages shown (default: what suits the model)")
     command.add_argument("--limit", type=int, help="only the first N questions; not recorded")
     _json_flag(command)
     command.set_defaults(run=_exam)
@@ -161,6 +172,21 @@ def _exam(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _add_bench(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser("bench", help="run a benchmark and record it")
+    command.add_argument("what", choices=["ingest"], help="ingest: memory against documents")
+    _json_flag(command)
+    command.set_defaults(run=_bench)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from labkit import bench_ingest
+
+    figures = bench_ingest.run()
+    _print(bench_ingest.render(figures), figures, arguments.json)
+    return 0
+
+
 def _add_lab(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("lab", help="open JupyterLab on lesson 00")
     command.add_argument("--port", type=int, default=0, help="0 picks a free one")
@@ -173,14 +199,14 @@ def _lab(arguments: argparse.Namespace) -> int:
     return lab.start(port=arguments.port)
 
 
-def _open_store(db: str):  # noqa: ANN202
+def _open_store(db: str, *, create: bool) -> "Store":
     from labkit.embed import load_embedder
     from labkit.store import open_store
 
-    return open_store(db, load_embedder())
+    return open_store(db, load_embedder(), create=create)
 
 
-def _course_store():  # noqa: ANN202
+def _course_store() -> "Store":
     from labkit import course_store
 
     return course_store.open_course_store()

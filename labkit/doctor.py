@@ -6,6 +6,7 @@ Used by ``python -m labkit doctor`` and lesson 00. It never fails on odd hardwar
 """
 
 import importlib.metadata
+import re
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from labkit import catalogue, fetch, hardware, results, settings
 
 NEEDED_RAM_BYTES = 4 * hardware.GIB
 NEEDED_DISK_BYTES = 2 * hardware.GIB
-OLDEST = {"torch": (2, 4), "transformers": (4, 49), "lancedb": (0, 30)}
+OLDEST = {"torch": (2, 4), "transformers": (4, 56), "lancedb": (0, 33)}
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def examine() -> Report:
     """Look at this machine and return the report; takes about ten seconds, mostly loading torch."""
     machine = hardware.detect()
     choice = catalogue.choose(machine)
-    findings = [_machine(machine), *_packages(), _disk(), *_models(choice)]
+    findings = [_machine(machine), *_packages(), *_cache(choice)]
     return Report(
         hardware=machine.as_dict(),
         versions=hardware.versions(),
@@ -99,22 +100,29 @@ def _machine(machine: hardware.Hardware) -> Finding:
 
 
 def _packages() -> list[Finding]:
-    findings = []
-    for name, oldest in OLDEST.items():
-        wanted = ".".join(map(str, oldest))
-        try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            fix = f"pip install -c constraints.txt '{name}>={wanted}'"
-            findings.append(Finding("problem", name, "not installed", fix))
-            continue
-        major, minor = (int(part) for part in found.split("+")[0].split(".")[:2])
-        if (major, minor) < oldest:
-            fix = f"pip install '{name}>={wanted}'"
-            findings.append(Finding("problem", name, f"{found} is too old", fix))
-        else:
-            findings.append(Finding("ok", name, found))
-    return findings
+    return [_package(name, oldest) for name, oldest in OLDEST.items()]
+
+
+def _package(name: str, oldest: tuple[int, int]) -> Finding:
+    install = f"pip install -c constraints.txt '{name}>={'.'.join(map(str, oldest))}'"
+    try:
+        found = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding("problem", name, "not installed", install)
+    numbers = re.match(r"(\d+)\.(\d+)", found)
+    if numbers is None:
+        return Finding("warning", name, f"{found} is no version that can be compared", install)
+    if (int(numbers[1]), int(numbers[2])) < oldest:
+        return Finding("problem", name, f"{found} is too old", install)
+    return Finding("ok", name, found)
+
+
+def _cache(choice: catalogue.Choice) -> list[Finding]:
+    try:
+        return [_disk(), *_models(choice)]
+    except OSError as error:
+        text = f"the folder for models cannot be used ({error})"
+        return [Finding("problem", "cache", text, "set LABKIT_CACHE to a folder you may write to")]
 
 
 def _disk() -> Finding:

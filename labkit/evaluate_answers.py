@@ -6,6 +6,7 @@ Used by lesson 04 onwards and by ``python -m labkit exam``.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from labkit.exam import AnswerScore, Question
 from labkit.measure import Interval, bootstrap_mean
@@ -76,6 +77,4 @@ def summarise_answers(
 
 
 def _plain(interval: Interval | None) -> dict | None:
-    if interval is None:
-        return None
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+    return asdict(interval) if interval else None

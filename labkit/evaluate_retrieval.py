@@ -1,6 +1,6 @@
-"""Retrieval metrics: did the right chunks come back, and how high?
+"""Retrieval metrics: whether the right chunks came back, and how high.
 
-Knows: hit@k, recall@k, MRR and nDCG@k over relevance lists, and which chunk holds which evidence.
+Knows: hit@k, recall@k, MRR and nDCG@k over relevance lists; which chunk holds which evidence.
 Does not know: how the hits were found (``store``).
 Used by lessons 02, 03 and 05; equal to ``pytrec_eval`` (see the tests).
 """

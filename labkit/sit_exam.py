@@ -6,13 +6,16 @@ Used by ``python -m labkit exam`` and lessons 01, 04, 05 and 09.
 """
 
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from labkit import evaluate_answers, exam, rag, results
+from labkit import catalogue, evaluate_answers, evaluate_retrieval, exam, leaderboard, rag, results
 from labkit.models import LanguageModel, load_language_model
+from labkit.store import Mode
 
 System = Literal["base", "rag"]
+RETRIEVAL_DEPTH = 5
 SHOWN = {
     "exact_match": "exact match",
     "house_format": "house format",
@@ -30,7 +33,7 @@ def sit(
     system: System,
     *,
     model: str = "auto",
-    k: int = 3,
+    k: int | None = None,
     limit: int | None = None,
     store: rag.Searcher | None = None,
     llm: LanguageModel | None = None,
@@ -46,7 +49,7 @@ def sit(
     model, llm
         A catalogue name, or a model that is loaded already.
     k
-        Passages shown to the model.
+        Passages shown to the model; ``None`` takes what suits it (``catalogue.passages_for``).
     limit
         Ask only this many questions, spread over all kinds; such a run is not recorded.
     folder
@@ -55,33 +58,46 @@ def sit(
     Raises
     ------
     ValueError
-        If ``rag`` has no store, or ``limit`` or ``k`` is below 1.
+        If there is no such system, ``rag`` has no store, or ``limit`` or ``k`` is below 1.
     """
+    if system not in get_args(System):
+        raise ValueError(f"There is no system {system!r}; choose {' or '.join(get_args(System))}.")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; ask at least 1 question.")
+    if k is not None and k < 1:
+        raise ValueError(f"k is {k}; show the model at least 1 passage.")
     questions = every_nth(exam.load_exam("test"), limit)
     llm = llm or load_language_model(model)
+    shown = k or catalogue.passages_for(llm.name)
     start = time.perf_counter()
-    answers, scores = _answer_and_score(system, questions, llm, store, k, progress)
+    answers, scores = _answer_and_score(system, questions, llm, store, shown, progress)
     wall_s = time.perf_counter() - start
-    run = {
-        "config": {
-            "system": system,
-            "model": llm.name,
-            "k": k if system == "rag" else None,
-            "n_questions": len(questions),
-            "command": f"python -m labkit exam --system {system} --model {llm.name} -k {k}",
-        },
-        "figures": {
-            **evaluate_answers.summarise_answers(questions, scores),
-            "wall_s": wall_s,
-            "answers": answers,
-        },
+    config = _config(system, llm.name, shown, len(questions))
+    figures = {
+        **evaluate_answers.summarise_answers(questions, scores),
+        "wall_s": wall_s,
+        "retrieval": _retrieval(questions, store) if store and system == "rag" else None,
+        "answers": answers,
     }
     if limit is None:
-        name = f"{results.LEADERBOARD_PREFIX}{system}-{llm.name.lower()}"
-        results.record(name, run["figures"], config=run["config"], folder=folder)
-    return run
+        results.record(_run_name(config), figures, config=config, folder=folder)
+        leaderboard.write(folder=folder)
+    return {"config": config, "figures": figures}
+
+
+def _config(system: System, model: str, k: int, n_questions: int) -> dict:
+    command = f"python -m labkit exam --system {system} --model {model}"
+    config = {"system": system, "model": model, "k": None, "n_questions": n_questions}
+    if system == "rag":
+        return config | {"k": k, "command": f"{command} -k {k}"}
+    return config | {"command": command}
+
+
+def _run_name(config: dict) -> str:
+    """Name the run ``exam-SYSTEM-MODEL``, with ``-kN`` behind it where ``k`` is not the model's."""
+    name = f"{results.LEADERBOARD_PREFIX}{config['system']}-{config['model'].lower()}"
+    usual = config["k"] in (None, catalogue.passages_for(config["model"]))
+    return name if usual else f"{name}-k{config['k']}"
 
 
 def every_nth(questions: list[exam.Question], limit: int | None) -> list[exam.Question]:
@@ -145,3 +161,18 @@ def _answer_and_score(
         for question, (text, cited), score in zip(questions, said, scores, strict=True)
     ]
     return rows, scores
+
+
+def _retrieval(questions: list[exam.Question], store: rag.Searcher) -> dict:
+    """Return how often each way of searching finds the evidence, overall and by kind."""
+    answerable = [question for question in questions if question.evidence]
+    asked = [question.question for question in answerable]
+    summaries = {}
+    for mode in get_args(Mode):
+        hits = store.search_many(asked, k=RETRIEVAL_DEPTH, mode=mode)
+        summary = evaluate_retrieval.summarise_retrieval(answerable, hits, k=RETRIEVAL_DEPTH)
+        summaries[mode] = {
+            kind: {name: asdict(interval) for name, interval in metrics.items()}
+            for kind, metrics in summary.items()
+        }
+    return summaries

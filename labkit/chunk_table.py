@@ -1,0 +1,91 @@
+"""The table behind the store: its columns, how it is made, and who may write to it.
+
+Knows: the fixed columns, the embedding model's name kept with them, the writers' lock.
+Does not know: what is ingested (``ingest``) or searched (``searching``).
+Used by every lesson from 02 on through ``open_store``.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labkit.corpus import AnyPath
+from labkit.embed import Embedder
+from labkit.filters import FIXED
+from labkit.ingest import FTS_COLUMN
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TABLE = "chunks"
+
+
+def connect(folder: Path) -> Any:
+    """Return LanceDB's connection to a local folder."""
+    import lancedb
+
+    # Zero: every search sees what another process has committed meanwhile.
+    return lancedb.connect(str(folder), read_consistency_interval=timedelta(0))
+
+
+def writer_lock(folder: str) -> Any:
+    """Return a lock for one writer at a time, which the system frees when a process dies.
+
+    Two that insert the same new document at once are no conflict to LanceDB: both rows would stay.
+    """
+    from filelock import FileLock
+
+    return FileLock(Path(folder) / "writer.lock")
+
+
+def open_or_create(connection: Any, embedder: Embedder) -> Any:
+    """Return the table, made with its text index if it is missing or was killed half made."""
+    from lancedb.index import FTS
+
+    if not _is_complete(connection):
+        with writer_lock(connection.uri):
+            if not _is_complete(connection):
+                schema = _schema(embedder)
+                table = connection.create_table(TABLE, schema=schema, exist_ok=True)
+                # Made while empty, so that text search works from the first version on.
+                table.create_index(FTS_COLUMN, config=FTS())
+    return connection.open_table(TABLE)
+
+
+def _is_complete(connection: Any) -> bool:
+    """Tell whether table and text index are there; a kill can leave the folder without them."""
+    try:
+        return len(connection.open_table(TABLE).list_indices()) > 0
+    except ValueError:  # LanceDB's answer when there is no such table
+        return False
+
+
+def _schema(embedder: Embedder) -> "pa.Schema":
+    import pyarrow as pa
+
+    types = {"position": pa.int64(), "vector": pa.list_(pa.float32(), embedder.dimension)}
+    fields = [
+        pa.field(name, types.get(name, pa.string()), nullable=name == "date") for name in FIXED
+    ]
+    return pa.schema(fields, metadata=_signature(embedder))
+
+
+def _signature(embedder: Embedder) -> dict[str, str]:
+    return {"embedder": embedder.name, "dimension": str(embedder.dimension)}
+
+
+def require_same_embedder(table: Any, embedder: Embedder, db_dir: AnyPath) -> None:
+    """Refuse a table whose vectors come from another model: their distances would mean nothing.
+
+    Raises
+    ------
+    ValueError
+        Naming both models.
+    """
+    metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+    if metadata != _signature(embedder):
+        made_with = f"{metadata.get('embedder')} ({metadata.get('dimension')} dimensions)"
+        raise ValueError(
+            f"The store in {str(db_dir)!r} was made with {made_with}, not with {embedder.name} "
+            f"({embedder.dimension}); open it with that model or ingest into a new folder."
+        )

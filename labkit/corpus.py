@@ -1,0 +1,205 @@
+"""The corpus: folders in, documents out, and chunks of them.
+
+Knows: what a document is, how files are found and what their documents are called.
+Does not know: file formats (``readers``), sentences (``chunking``), embeddings or LanceDB.
+Used by every lesson from 02 on.
+"""
+
+import hashlib
+import json
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from labkit.chunking import Chunk, chunk_document, split_sentences
+from labkit.readers import CannotRead, RawDocument, Scalar, clean, read_file
+
+__all__ = [
+    "Chunk",
+    "Document",
+    "Unreadable",
+    "as_paths",
+    "chunk_document",
+    "read_documents",
+    "split_sentences",
+]
+
+AnyPath = str | PurePath
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document: a file, or one row of a table.
+
+    ``content_hash`` covers everything but the path, so an unchanged document keeps it.
+    """
+
+    id: str
+    title: str
+    kind: str
+    text: str
+    path: str
+    date: str | None
+    content_hash: str
+    metadata: dict[str, Scalar]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file or document that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    relative: str
+    shown: str
+
+    @property
+    def stem_key(self) -> tuple[str, bool]:
+        """Tables are counted apart: ``torques.csv`` beside ``torques.md`` keeps its ids."""
+        return self.path.stem, self.path.suffix.lower() == ".csv"
+
+
+def read_documents(
+    paths: Iterable[AnyPath] | AnyPath,
+    *,
+    unreadable: list[Unreadable],
+    on_file: Callable[[int, int], None] | None = None,
+) -> Iterator[Document]:
+    """Yield the documents of files and folders one by one; only their ids stay in memory.
+
+    An id is the front matter's ``id``, else the file's stem, else (if two files share it) the
+    path below the folder; a row adds its first column, or its number if that is not unique.
+    Hidden files are skipped; links out of the folder are not followed.
+
+    Parameters
+    ----------
+    paths
+        Files and folders; overlapping ones are read once.
+    unreadable
+        Filled, while you iterate, with what was left out and why.
+    on_file
+        Called as ``on_file(done, total)`` after each file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of ``paths`` does not exist.
+    """
+    files = list(_find_files(as_paths(paths), unreadable))
+    stems = Counter(file.stem_key for file in files)
+    owners: dict[str, str] = {}
+    for done, file in enumerate(files, 1):
+        name = clean(file.path.stem) if stems[file.stem_key] == 1 else file.relative
+        for raw in _read(file, unreadable):
+            document = _document(raw, file, name)
+            owner = owners.setdefault(document.id, document.path)
+            if owner != document.path:
+                reason = f"its id {document.id!r} is already used by {owner}"
+                unreadable.append(Unreadable(document.path, reason))
+            else:
+                yield document
+        if on_file is not None:
+            on_file(done, len(files))
+
+
+def as_paths(paths: Iterable[AnyPath] | AnyPath) -> list[Path]:
+    """Return one path or many as a list.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one does not exist.
+    """
+    several = [paths] if isinstance(paths, str | PurePath) else list(paths)
+    found = [Path(path) for path in several]
+    for path in found:
+        if not path.exists():
+            raise FileNotFoundError(f"There is no {str(path)!r}; check the path.")
+    return found
+
+
+def _find_files(roots: list[Path], unreadable: list[Unreadable]) -> Iterator[_File]:
+    seen: set[str] = set()
+    for root in roots:
+        walk = [_file(root, root.parent)] if root.is_file() else _walk(root, unreadable)
+        for file in walk:
+            target = os.path.realpath(file.path)
+            if target in seen:
+                continue
+            seen.add(target)
+            reason = _why_not_a_file(file.path, target, root)
+            if reason:
+                unreadable.append(_left_out(file.path, reason))
+            else:
+                yield file
+
+
+def _walk(root: Path, unreadable: list[Unreadable]) -> Iterator[_File]:
+    def report(error: OSError) -> None:
+        unreadable.append(_left_out(Path(error.filename), error.strerror or "cannot be listed"))
+
+    for folder, subfolders, names in os.walk(root, onerror=report):
+        visible = sorted(name for name in subfolders if not name.startswith("."))
+        for name in visible:
+            if os.path.islink(os.path.join(folder, name)):
+                unreadable.append(_left_out(Path(folder, name), "a link to a folder"))
+        subfolders[:] = visible
+        for name in sorted(names):
+            if not name.startswith((".", "~$")):
+                yield _file(Path(folder, name), root)
+
+
+def _file(path: Path, root: Path) -> _File:
+    return _File(path, clean(path.relative_to(root).as_posix()), clean(path.as_posix()))
+
+
+def _why_not_a_file(path: Path, target: str, root: Path) -> str | None:
+    if path.is_symlink() and path != root:
+        if not Path(target).is_relative_to(os.path.realpath(root)):
+            return "a link that leaves the folder"
+        if not os.path.exists(target):
+            return "a broken link"
+    try:
+        # Reading a pipe or a device would wait for ever.
+        return None if stat.S_ISREG(os.stat(path).st_mode) else "not a regular file"
+    except OSError as error:
+        return error.strerror or "cannot be opened"
+
+
+def _read(file: _File, unreadable: list[Unreadable]) -> Iterator[RawDocument]:
+    try:
+        yield from read_file(file.path)
+    except CannotRead as error:
+        unreadable.append(_left_out(file.path, str(error)))
+    except OSError as error:
+        unreadable.append(_left_out(file.path, error.strerror or type(error).__name__))
+
+
+def _left_out(path: Path, reason: str) -> Unreadable:
+    return Unreadable(clean(path.as_posix()), reason)
+
+
+def _document(raw: RawDocument, file: _File, name: str) -> Document:
+    facts: dict[str, Any] = {
+        "id": f"{name}:{raw.row}" if raw.row else raw.id or name,
+        "title": raw.title or clean(file.path.stem),
+        "kind": raw.kind or clean(file.path.resolve().parent.name),
+        "date": raw.date,
+        "text": raw.text,
+        "metadata": raw.metadata,
+    }
+    packed = json.dumps(facts, sort_keys=True, ensure_ascii=False)
+    return Document(
+        **facts,
+        path=file.shown,
+        content_hash=hashlib.sha256(packed.encode()).hexdigest(),
+    )

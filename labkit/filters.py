@@ -1,0 +1,147 @@
+"""Filters: metadata as typed columns, and conditions on them built from plain data.
+
+Knows: how a metadata key becomes a column, and LanceDB's expressions.
+Does not know: how rows are written (``ingest``) or searched (``store``).
+Used by lessons 02 and 05 through ``Store.search``.
+"""
+
+import operator
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from labkit.readers import Scalar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from lancedb.expr import Expr
+
+FIXED = (
+    "chunk_id document_id document_key fingerprint source title heading kind date position text "
+    "passage metadata vector"
+).split()
+# Written by every document; the other fixed columns are the store's own business.
+_OFFERED = ("document_id", "title", "heading", "kind", "date")
+_RESERVED = {*FIXED, "query_index"}
+_OPERATORS = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def column_name(key: str) -> str:
+    """Return the column that holds a metadata key: small letters, digits and ``_`` only.
+
+    No document can name a fixed column: a key that would is set apart by ``meta_``.
+
+    Examples
+    --------
+    >>> column_name("torques.Torque (Nm)"), column_name("vector")
+    ('torques__torque__nm_', 'meta_vector')
+    """
+    name = re.sub(r"\W", "_", key.lower().replace(".", "__"))
+    return f"meta_{name}" if name in _RESERVED or name.startswith("_") or not name else name
+
+
+def kind_of(value: object) -> str:
+    """Return ``"number"``, ``"text"`` or ``"true/false"``, the three kinds a column can have.
+
+    Integers and floats share a kind, so that 3 in one document and 3.5 in the next do not clash;
+    beyond 2**53 a filter on a number is therefore approximate.
+    """
+    if isinstance(value, bool):
+        return "true/false"
+    if isinstance(value, int | float):
+        return "number"
+    return "text" if isinstance(value, str) else type(value).__name__
+
+
+def metadata_values(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return a document's metadata by column.
+
+    Raises
+    ------
+    ValueError
+        If two keys lead to the same column.
+    """
+    values: dict[str, Scalar] = {}
+    for key, value in metadata.items():
+        name = column_name(key)
+        if name in values:
+            raise ValueError(f"two of its metadata keys become the column {name!r}; rename {key!r}")
+        values[name] = float(value) if kind_of(value) == "number" else value
+    return values
+
+
+def metadata_columns(schema: "pa.Schema") -> dict[str, str]:
+    """Return name and kind of the table's metadata columns."""
+    import pyarrow as pa
+
+    kinds = {pa.float64(): "number", pa.bool_(): "true/false", pa.string(): "text"}
+    return {field.name: kinds[field.type] for field in schema if field.name not in FIXED}
+
+
+def arrow_field(name: str, kind: str) -> "pa.Field":
+    """Return the Arrow field of a metadata column; it may be null in any row."""
+    import pyarrow as pa
+
+    types = {"number": pa.float64(), "true/false": pa.bool_(), "text": pa.string()}
+    return pa.field(name, types[kind])
+
+
+def build_filter(where: Mapping[str, Any] | None, schema: "pa.Schema") -> "Expr | None":
+    """Turn plain data into one LanceDB condition; every entry must hold.
+
+    A value asks for equality, a list for any of its values, a tuple names its operator:
+    ``{"turbine": "NV-117", "kind": ["bulletin", "manual"], "torques.torque_nm": (">", 500)}``.
+    Nothing is pasted into SQL text, so no value can change the meaning of the query. A chunk
+    without the column never matches, not even ``!=``.
+
+    Raises
+    ------
+    ValueError
+        If a column or operator is unknown or a value is not of the column's kind.
+    """
+    if not where:
+        return None
+    columns = dict.fromkeys(_OFFERED, "text") | metadata_columns(schema)
+    condition: Any = None
+    for key, wanted in where.items():
+        name = key if key in _OFFERED else column_name(key)
+        if name not in columns:
+            raise ValueError(
+                f"There is no column {key!r}; use one of {', '.join(sorted(columns))}."
+            )
+        part = _condition(name, columns[name], wanted)
+        condition = part if condition is None else condition & part
+    return condition
+
+
+def _condition(name: str, kind: str, wanted: object) -> Any:
+    from lancedb.expr import col, lit
+
+    if isinstance(wanted, list | set | frozenset):
+        if not wanted:
+            raise ValueError(f"The list for {name!r} is empty; name at least one value.")
+        return col(name).isin([lit(_checked(name, kind, value)) for value in wanted])
+    sign, value = _operator_and_value(name, wanted)
+    return _OPERATORS[sign](col(name), lit(_checked(name, kind, value)))
+
+
+def _operator_and_value(name: str, wanted: object) -> tuple[str, object]:
+    if not isinstance(wanted, tuple):
+        return "==", wanted
+    if len(wanted) != 2 or wanted[0] not in _OPERATORS:
+        allowed = ", ".join(_OPERATORS)
+        raise ValueError(f"{wanted!r} for {name!r} is not (operator, value); use one of {allowed}.")
+    return wanted
+
+
+def _checked(name: str, kind: str, value: object) -> Any:
+    if kind_of(value) != kind:
+        raise ValueError(f"{name!r} holds {kind}; it cannot be compared with {value!r}.")
+    return float(value) if kind == "number" else value  # type: ignore[arg-type]

@@ -1,0 +1,178 @@
+"""Outputs of a notebook: run it in a fresh kernel, clean what came out, name what may not stay.
+
+Knows: how to start this interpreter's own kernel without an installed kernel specification, what
+differs from build to build and is dropped, and which texts may not stand in a saved notebook.
+Does not know: where lessons live or how they are written (``notebook_source``, ``notebook_rules``).
+Used by ``labkit.notebooks`` and the tests that run every lesson; no lesson calls it.
+"""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from labkit.notebook_source import notebook_metadata
+
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_DIRT = {
+    "a traceback": re.compile(r"Traceback \(most recent call last\)"),
+    "a warning": re.compile(r"\b[A-Z]\w+Warning: "),
+    "an unfinished progress bar": re.compile(r"(?<!\d)\d{1,2}%\|"),
+    "an object's address": re.compile(r"\bat 0x[0-9A-Fa-f]{6,}"),
+    "an absolute path": re.compile(
+        r"(?<![\w.:/])/(?:root|home/\w|Users/\w|tmp/\w|var/folders/|content/)|\b[A-Z]:\\\w"
+    ),
+    "an unfinished widget": re.compile(r"\b(?:HBox|VBox|IntProgress|FloatProgress)\("),
+}
+
+
+def execute(notebook: Any, cwd: Path, *, fast: bool = False, timeout_s: int = 3600) -> None:
+    """Run all cells in a fresh kernel of this interpreter; outputs land in `notebook`.
+
+    Figures stand in for widgets (``LABKIT_STATIC=1``). The kernel keeps its connection file,
+    history and figure cache in a temporary folder, not in the user's home.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        Changed in place.
+    cwd : Path
+        The kernel's working directory.
+    fast : bool
+        Run with ``LABKIT_FAST=1``.
+    timeout_s : int
+        Seconds that one cell may take.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        If a cell fails; the message shows the cell and its error.
+    """
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+
+    with tempfile.TemporaryDirectory(prefix="labkit-kernel-") as scratch:
+        manager = AsyncKernelManager(
+            kernel_name="python3",
+            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+            connection_file=str(Path(scratch) / "kernel.json"),
+            **({"transport": "ipc", "ip": f"{scratch}/kernel"} if os.name == "posix" else {}),
+        )
+        client = NotebookClient(
+            notebook,
+            km=manager,
+            timeout=timeout_s,
+            record_timing=False,
+            resources={"metadata": {"path": str(cwd)}},
+        )
+        client.execute(env=_environment(Path(scratch), fast=fast), cleanup_kc=True)
+
+
+def clean(notebook: Any) -> None:
+    """Drop what differs from build to build or breaks on GitHub; changes `notebook` in place.
+
+    Timings, widget state and widget views go; pieces of one stream are joined, colour codes
+    stripped, and what a carriage return overwrote is dropped.
+    """
+    stamp = notebook.metadata.get("labkit")
+    notebook.metadata = type(notebook.metadata)(notebook_metadata())
+    if stamp is not None:
+        notebook.metadata["labkit"] = stamp
+    for cell in notebook.cells:
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags"}
+        if cell.cell_type == "code":
+            kept = [out for out in cell.outputs if WIDGET_VIEW not in out.get("data", {})]
+            cell.outputs = _joined(kept)
+
+
+def dirt(notebook: Any) -> list[str]:
+    """Name what stands in the outputs and may not be saved.
+
+    Returns
+    -------
+    list of str
+        One sentence a finding; empty when the notebook may be written.
+    """
+    found = []
+    for number, cell in enumerate(notebook.cells, start=1):
+        for output in cell.get("outputs", []):
+            found += [f"Cell {number} shows {what}." for what in _dirt_of(output)]
+    if "widgets" in notebook.metadata:
+        found.append("The notebook's metadata holds widget state, which GitHub calls invalid.")
+    return found
+
+
+def texts(output: Any) -> Iterator[str]:
+    """Yield the readable texts of an output; pictures are left out."""
+    if output.output_type == "stream":
+        yield output.text
+    if output.output_type == "error":
+        yield "\n".join(output.traceback)
+    for kind, value in output.get("data", {}).items():
+        if isinstance(value, str) and (kind.startswith("text/") or kind == "image/svg+xml"):
+            yield value
+
+
+def _dirt_of(output: Any) -> Iterator[str]:
+    if output.output_type == "error":
+        yield f"the error {output.ename}: {output.evalue}"
+    if output.output_type == "stream" and output.name == "stderr":
+        yield f"text on the error stream: {_shortened(output.text)}"
+    if WIDGET_VIEW in output.get("data", {}):
+        yield "a widget, which is empty when it is read without a kernel"
+    for text in texts(output):
+        for what, pattern in _DIRT.items():
+            if match := pattern.search(text):
+                yield f"{what}: {_shortened(text[max(0, match.start() - 20) :])}"
+        if any(place in text for place in _places_of_this_machine()):
+            yield "a path of this machine"
+
+
+def _places_of_this_machine() -> list[str]:
+    """Return folders whose names must not leave this machine; "/" alone would match anything."""
+    places = {str(Path.home()), sys.prefix, str(Path(__file__).resolve().parents[1])}
+    return [place for place in places if len(Path(place).parts) > 2]
+
+
+def _environment(scratch: Path, *, fast: bool) -> dict[str, str]:
+    return os.environ | {
+        "LABKIT_STATIC": "1",
+        "LABKIT_FAST": "1" if fast else "0",
+        "IPYTHONDIR": str(scratch / "ipython"),
+        "MPLCONFIGDIR": str(scratch / "matplotlib"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
+    }
+
+
+def _joined(outputs: list[Any]) -> list[Any]:
+    """Join neighbouring pieces of the same stream and tidy their text."""
+    kept: list[Any] = []
+    for output in outputs:
+        output.get("metadata", {}).clear()
+        if output.output_type != "stream":
+            kept.append(output)
+        elif kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    for output in kept:
+        if output.output_type == "stream":
+            output.text = _plain(output.text)
+    return kept
+
+
+def _plain(text: str) -> str:
+    """Show a stream as a terminal would: no colour codes, overwritten text gone."""
+    lines = _ANSI.sub("", text).replace("\r\n", "\n").split("\n")
+    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
+
+
+def _shortened(text: str, *, limit: int = 60) -> str:
+    flat = " ".join(text.split())
+    return repr(flat if len(flat) <= limit else flat[: limit - 1] + "…")

@@ -1,0 +1,197 @@
+"""The anatomy of a lesson, as rules that a test can hold a notebook against.
+
+Knows: which parts a lesson has (question, abilities, setup, predictions, exercises, recap, claims),
+how long cells may be, and how many there are. Every finding is one sentence.
+Does not know: whether the notebook is up to date or its outputs are clean (``notebooks``,
+``notebook_outputs``), nor whether what it says is true.
+Used by ``labkit.notebooks``; no lesson calls it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import takewhile
+from statistics import median
+from typing import Any
+
+from labkit.notebook_source import tags
+
+MAX_CODE_LINES = 25
+MAX_MEDIAN_CODE_LINES = 6
+MAX_PROSE_WORDS = 80
+CODE_CELLS = (25, 45)
+SHORT_LESSONS = {"00_start_here": (12, 45)}
+MARKDOWN_PER_CODE = (0.8, 1.6)
+SECTIONS = (4, 7)
+EXERCISES = (2, 4)
+ABILITIES = (3, 5)
+MAX_RECAP_POINTS = 5
+_BULLET = re.compile(r"^\s*(?:[-*+]|\d+\.) ", re.M)
+_SHELL = re.compile(r"^\s*(?:!|%\w|%%\w|\?\w)", re.M)
+_EXERCISE = re.compile(r"^#{2,3} Exercise\b.*$", re.M)
+
+
+def cell_faults(notebook: Any) -> list[str]:
+    """Judge every cell by itself: its length, and that it is plain Python.
+
+    These rules hold for the students' and the solutions' version.
+    """
+    faults = []
+    front = _front(notebook)
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "code":
+            faults += [f"Cell {number} {fault}" for fault in _code_faults(cell)]
+        elif cell.cell_type == "markdown":
+            words = count_words(cell.source, front_matter=number <= len(front))
+            if words > MAX_PROSE_WORDS:
+                faults.append(
+                    f"Cell {number} has {words} words of prose; at most {MAX_PROSE_WORDS} fit."
+                )
+    return faults
+
+
+def anatomy_faults(notebook: Any, *, name: str) -> list[str]:
+    """Judge the lesson as a whole: its parts, their order and their number.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        The students' version.
+    name : str
+        The lesson's name; a few lessons are allowed to be short.
+
+    Returns
+    -------
+    list of str
+        One sentence a finding.
+    """
+    parts: list[Callable[[Any], Iterator[str]]] = [_front_faults, _section_faults]
+    parts += [_exercise_faults, _closing_faults]
+    return [*_size_faults(notebook, name=name), *(f for part in parts for f in part(notebook))]
+
+
+def count_words(markdown: str, *, front_matter: bool = False) -> int:
+    """Count the words a reader reads as prose.
+
+    Tables, code, folded ``<details>``, pictures and addresses do not count; in the front matter
+    (before the setup cell) lists do not count either.
+    """
+    text = re.sub(r"<details>.*?</details>|<!--.*?-->|```.*?```", " ", markdown, flags=re.S)
+    text = re.sub(r"!\[[^\]]*\]\([^)]*\)", " ", text)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+    text = re.sub(r"<[^>]+>", " ", text)
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith(("|", "#"))]
+    if front_matter:
+        lines = [line for line in lines if not _BULLET.match(line)]
+    return sum(any(c.isalnum() for c in word) for word in " ".join(lines).split())
+
+
+def count_code_lines(source: str) -> int:
+    """Count the lines of a code cell that are not blank."""
+    return sum(bool(line.strip()) for line in source.splitlines())
+
+
+def _code_faults(cell: Any) -> Iterator[str]:
+    lines = count_code_lines(cell.source)
+    if lines > MAX_CODE_LINES:
+        yield f"has {lines} lines of code; at most {MAX_CODE_LINES} fit."
+    if _SHELL.search(cell.source):
+        yield "holds a shell line or a magic; write plain Python."
+
+
+def _front(notebook: Any) -> list[Any]:
+    """Return the cells before the setup cell."""
+    return list(takewhile(lambda cell: "setup" not in tags(cell), notebook.cells))
+
+
+def _prose(cells: list[Any]) -> str:
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def _section(notebook: Any, title: str) -> str | None:
+    """Return the text under the heading that starts with `title`, up to the next heading."""
+    pattern = rf"^#{{2,3}} {title}\b[^\n]*\n(.*?)(?=^#{{1,3}} |\Z)"
+    match = re.search(pattern, _prose(notebook.cells), flags=re.S | re.M | re.I)
+    return match.group(1) if match else None
+
+
+def _outside(count: int, allowed: tuple[int, int]) -> bool:
+    return not allowed[0] <= count <= allowed[1]
+
+
+def _size_faults(notebook: Any, *, name: str) -> Iterator[str]:
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    n_markdown = sum(cell.cell_type == "markdown" for cell in notebook.cells)
+    low, high = SHORT_LESSONS.get(name, CODE_CELLS)
+    if _outside(len(code), (low, high)):
+        yield f"The lesson has {len(code)} code cells; {low} to {high} are asked for."
+    if not code:
+        return
+    middle = median(count_code_lines(cell.source) for cell in code)
+    if middle > MAX_MEDIAN_CODE_LINES:
+        yield f"The median code cell has {middle:g} lines; at most {MAX_MEDIAN_CODE_LINES}."
+    ratio, (least, most) = n_markdown / len(code), MARKDOWN_PER_CODE
+    if not least <= ratio <= most:
+        yield f"There are {ratio:.2f} Markdown cells a code cell; {least} to {most} are asked for."
+
+
+def _front_faults(notebook: Any) -> Iterator[str]:
+    front = _front(notebook)
+    first, prose = (front[0].source if front else ""), _prose(front)
+    if not first.startswith("# ") or "?" not in first:
+        yield "The first cell is not a `# Title` with the one question the lesson answers."
+    if "colab-badge.svg" not in first:
+        yield "The first cell has no Colab badge; write {{colab_badge}} under the title."
+    if any(cell.cell_type == "code" for cell in front):
+        yield "A code cell stands before the setup cell."
+    after = re.split(r"You will be able to", prose, maxsplit=1, flags=re.I)
+    following = after[1].strip("*: \n").split("\n\n")[0] if len(after) == 2 else ""
+    if _outside(len(_BULLET.findall("\n" + following)), ABILITIES):
+        yield f"'You will be able to' is not followed by {ABILITIES[0]} to {ABILITIES[1]} points."
+    if not re.search(r"^\|.*\|\s*$", prose, re.M):
+        yield "No table of reading time, run time, RAM, VRAM and download before the setup cell."
+
+
+def _section_faults(notebook: Any) -> Iterator[str]:
+    prose = _prose(notebook.cells)
+    counts = {word: len(re.findall(rf"\*\*{word}\b", prose)) for word in ("Predict", "Explain")}
+    if _outside(counts["Predict"], SECTIONS):
+        yield (
+            f"{counts['Predict']} passages start with **Predict.**; "
+            f"{SECTIONS[0]} to {SECTIONS[1]} are asked for."
+        )
+    if counts["Explain"] != counts["Predict"]:
+        yield f"{counts['Predict']} passages **Predict**, {counts['Explain']} **Explain**."
+
+
+def _exercise_faults(notebook: Any) -> Iterator[str]:
+    prose = _prose(notebook.cells)
+    headers = _EXERCISE.findall(prose)
+    if _outside(len(headers), EXERCISES):
+        yield f"{len(headers)} exercises; {EXERCISES[0]} to {EXERCISES[1]} are asked for."
+    for header in headers:
+        body = prose.split(header, 1)[1].split("\n#", 1)[0]
+        if "minute" not in header + body:
+            yield f"'{header}' does not say its difficulty, minutes and goal."
+        if "<details>" not in body:
+            yield f"'{header}' has no hint in <details>."
+    n_stubs = sum("stub" in tags(cell) for cell in notebook.cells if cell.cell_type == "code")
+    calls = [cell for cell in notebook.cells if re.search(r"^check\.\w+\(", cell.source, re.M)]
+    n_checks = sum(cell.cell_type == "code" for cell in calls)
+    if len(headers) != n_stubs or len(headers) != n_checks:
+        yield (
+            f"{len(headers)} exercises, but {n_stubs} stubs and {n_checks} cells "
+            "that call check.…(…)."
+        )
+
+
+def _closing_faults(notebook: Any) -> Iterator[str]:
+    recap = _section(notebook, "Recap")
+    if recap is None or not 1 <= len(_BULLET.findall(recap)) <= MAX_RECAP_POINTS:
+        yield f"There is no '## Recap' with at most {MAX_RECAP_POINTS} points."
+    if _section(notebook, "What this does not show") is None:
+        yield "There is no '## What this does not show'."
+    if _section(notebook, "Next") is None:
+        yield "There is no '## Next' that names the next lesson."
+    claims = _section(notebook, "Claims")
+    if claims is None or not re.search(r"^\|.*\|\s*$", claims, re.M):
+        yield "There is no '## Claims' with a table."

@@ -1,0 +1,178 @@
+"""Lesson sources: from ``notebooks/src/NN_topic.py`` to an unexecuted notebook.
+
+Knows: where a lesson's files live, which cells belong to the students' and which to the solutions'
+version, the setup cell and the Colab badge that every lesson shares, and how cell ids are made.
+Does not know: how a notebook is run, cleaned or judged (``notebook_outputs``, ``notebook_rules``).
+Used by ``labkit.notebooks``; no lesson calls it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from labkit.settings import REPOSITORY_URL
+
+Variant = Literal["student", "solutions"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+KNOWN_TAGS = frozenset({"setup", "stub", "solution"})
+BADGE = "{{colab_badge}}"
+
+SETUP_CELL = f'''\
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+folders = (Path.cwd(), *Path.cwd().parents)
+root = next((p for p in folders if (p / "labkit" / "bootstrap.py").is_file()), None)
+if root is None and importlib.util.find_spec("labkit") is None:  # Colab: bring the course
+    root = Path.cwd() / "nordvind"
+    if not root.exists():
+        subprocess.run(["git", "clone", "-q", "--depth=1", "{REPOSITORY_URL}", root], check=True)
+sys.path[:0] = [str(root)] if root and str(root) not in sys.path else []
+from labkit.bootstrap import install_missing
+
+install_missing()'''
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson of the course under `root`: one source, two built notebooks."""
+
+    root: Path
+    name: str
+
+    @property
+    def source(self) -> Path:
+        """The file that authors edit."""
+        return self.root / "notebooks" / "src" / f"{self.name}.py"
+
+    def built(self, variant: Variant) -> Path:
+        """Return where the notebook of this variant is kept."""
+        folder = self.root / "notebooks"
+        return (folder if variant == "student" else folder / "solutions") / f"{self.name}.ipynb"
+
+    def source_sha256(self) -> str:
+        """Return the hash of the source, the same whatever the line endings."""
+        return hashlib.sha256(self.source.read_bytes().replace(b"\r\n", b"\n")).hexdigest()
+
+
+def lessons(root: Path) -> list[Lesson]:
+    """List the lessons that have a source under `root`, in order."""
+    found = sorted((root / "notebooks" / "src").glob("[0-9][0-9]_*.py"))
+    return [Lesson(root=root, name=path.stem) for path in found]
+
+
+def locate(notebook: Path) -> tuple[Lesson, Variant]:
+    """Tell which lesson and variant a built notebook's path stands for."""
+    folder = notebook.resolve().parent
+    variant: Variant = "solutions" if folder.name == "solutions" else "student"
+    notebooks = folder.parent if variant == "solutions" else folder
+    return Lesson(root=notebooks.parent, name=notebook.stem), variant
+
+
+def colab_badge(lesson: Lesson, variant: Variant) -> str:
+    """Return the Markdown of the badge that opens this notebook in Colab."""
+    repository = REPOSITORY_URL.removeprefix("https://github.com/").removesuffix(".git")
+    path = lesson.built(variant).relative_to(lesson.root).as_posix()
+    address = f"https://colab.research.google.com/github/{repository}/blob/main/{path}"
+    image = "https://colab.research.google.com/assets/colab-badge.svg"
+    return f"[![Open in Colab]({image})]({address})"
+
+
+def cell_id(lesson: str, index: int) -> str:
+    """Return the id of cell `index`: the same at every build."""
+    return hashlib.sha256(f"{lesson}:{index}".encode()).hexdigest()[:12]
+
+
+def convert(lesson: Lesson, variant: Variant) -> Any:
+    """Turn a lesson's source into an unexecuted notebook (nbformat 4.5).
+
+    Parameters
+    ----------
+    lesson : Lesson
+        The lesson whose source is read.
+    variant : {"student", "solutions"}
+        Students get the cells tagged ``stub``, the solutions those tagged ``solution``.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        Cells with their tags, fixed ids and no outputs.
+
+    Raises
+    ------
+    ValueError
+        If a tag is unknown or there is not exactly one ``setup`` cell.
+    """
+    import jupytext
+    import nbformat
+
+    parsed = jupytext.reads(lesson.source.read_text(encoding="utf-8"), fmt="py:percent")
+    check_tags(lesson.name, parsed.cells)
+    left_out = "solution" if variant == "student" else "stub"
+    kept = [cell for cell in parsed.cells if left_out not in tags(cell) and cell.source.strip()]
+    notebook = nbformat.v4.new_notebook(metadata=notebook_metadata())
+    notebook.nbformat_minor = 5
+    notebook.cells = [
+        _cell(cell, id=cell_id(lesson.name, index), badge=colab_badge(lesson, variant))
+        for index, cell in enumerate(kept)
+    ]
+    return notebook
+
+
+def check_tags(name: str, cells: list[Any]) -> None:
+    """Refuse unknown tags and a lesson without exactly one setup cell.
+
+    Raises
+    ------
+    ValueError
+        With the tag, what is allowed and where.
+    """
+    for number, cell in enumerate(cells, start=1):
+        if unknown := tags(cell) - KNOWN_TAGS:
+            raise ValueError(
+                f"{name}: cell {number} has the tag {sorted(unknown)[0]!r}; "
+                f"allowed are {', '.join(sorted(KNOWN_TAGS))}."
+            )
+    n_setup = sum("setup" in tags(cell) for cell in cells)
+    if n_setup != 1:
+        raise ValueError(
+            f"{name}: {n_setup} cells are tagged setup; mark exactly one with "
+            '`# %% tags=["setup"]` (the builder fills it in).'
+        )
+
+
+def tags(cell: Any) -> set[str]:
+    """Return the tags of a cell."""
+    return set(cell.metadata.get("tags", []))
+
+
+def notebook_metadata() -> dict[str, Any]:
+    """Return metadata that does not depend on the machine that builds."""
+    return {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {
+            "file_extension": ".py",
+            "mimetype": "text/x-python",
+            "name": "python",
+            "pygments_lexer": "ipython3",
+        },
+    }
+
+
+def _cell(cell: Any, *, id: str, badge: str) -> Any:
+    """Copy a parsed cell with a fixed id, its tags and no other metadata."""
+    import nbformat
+
+    makers = {
+        "code": nbformat.v4.new_code_cell,
+        "markdown": nbformat.v4.new_markdown_cell,
+        "raw": nbformat.v4.new_raw_cell,
+    }
+    source = SETUP_CELL if "setup" in tags(cell) else cell.source
+    if cell.cell_type == "markdown":
+        source = source.replace(BADGE, badge)
+    metadata = {"tags": sorted(tags(cell))} if tags(cell) else {}
+    return makers[cell.cell_type](source, id=id, metadata=metadata)

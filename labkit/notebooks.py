@@ -1,0 +1,231 @@
+"""Build the lessons: notebooks with outputs, made from ``notebooks/src`` and never edited by hand.
+
+Knows: which notebooks are stale, how one is built and stamped, and what is wrong with a built one.
+Does not know: how sources are cut, cells are run or anatomy is judged (``notebook_source``,
+``notebook_outputs``, ``notebook_rules``).
+Used by ``make notebooks`` and ``make course`` (``python -m labkit.notebooks --help``).
+"""
+
+import argparse
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import labkit
+from labkit import notebook_outputs, notebook_rules, settings
+from labkit.notebook_source import VARIANTS, Lesson, Variant, convert, lessons, locate
+
+MAX_BYTES = 1_000_000
+_UNTOUCHED = "not attempted yet"
+
+
+def build_lesson(lesson: Lesson, variant: Variant, *, fast: bool = False) -> Path:
+    """Convert, run, clean and write one notebook; nothing is written when something is wrong.
+
+    Parameters
+    ----------
+    lesson : Lesson
+        Which lesson.
+    variant : {"student", "solutions"}
+        Which version.
+    fast : bool
+        Build with ``LABKIT_FAST=1``. Quick to try; a fast build must not be committed.
+
+    Returns
+    -------
+    Path
+        The notebook that was written, in one step, so that a reader never sees half of it.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        If a cell fails.
+    ValueError
+        If the outputs may not be saved; the message lists why.
+    """
+    notebook = convert(lesson, variant)
+    notebook_outputs.execute(notebook, lesson.root / "notebooks", fast=fast)
+    notebook.metadata["labkit"] = {
+        "source_sha256": lesson.source_sha256(),
+        "mode": "fast" if fast else "full",
+        "labkit_version": labkit.__version__,
+    }
+    notebook_outputs.clean(notebook)
+    path = lesson.built(variant)
+    faults = [*notebook_outputs.dirt(notebook), *check_faults(notebook, variant)]
+    if faults:
+        raise ValueError(f"{path.name} ({variant}) was not written:\n  " + "\n  ".join(faults))
+    _write(notebook, path)
+    return path
+
+
+def is_stale(lesson: Lesson, variant: Variant, *, fast: bool = False) -> bool:
+    """Tell whether a notebook is missing, differs from its source, or is fast where full is due."""
+    path = lesson.built(variant)
+    if not path.is_file():
+        return True
+    notebook = _read(path)
+    mode = notebook.metadata.get("labkit", {}).get("mode")
+    return any(_stamp_faults(notebook, lesson, variant)) or (mode != "full" and not fast)
+
+
+def problems(path: Path) -> list[str]:
+    """Name what is wrong with a built notebook, without running it.
+
+    Stale or hand-edited cells, fast builds, cells that were not run or not in order, outputs that
+    may not be saved, size, the lengths of cells, and for students' versions the lesson's anatomy.
+
+    Returns
+    -------
+    list of str
+        One sentence a finding; empty when the notebook may be committed.
+    """
+    lesson, variant = locate(path)
+    if not lesson.source.is_file():
+        return [f"There is no source notebooks/src/{lesson.name}.py; delete this notebook."]
+    if not path.is_file():
+        return [f"{path.name} ({variant}) is not built; run `make notebooks`."]
+    notebook = _read(path)
+    found = [*_stamp_faults(notebook, lesson, variant), *_run_faults(notebook)]
+    if notebook.metadata.get("labkit", {}).get("mode") != "full":
+        found.append("This is not a full build; run `make notebooks`.")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        found.append(f"The notebook has {size:,} bytes; at most {MAX_BYTES:,} are allowed.")
+    found += notebook_outputs.dirt(notebook)
+    found += check_faults(notebook, variant)
+    found += notebook_rules.cell_faults(notebook)
+    if variant == "student":
+        found += notebook_rules.anatomy_faults(notebook, name=lesson.name)
+    return found
+
+
+def _stamp_faults(notebook: Any, lesson: Lesson, variant: Variant) -> Iterator[str]:
+    stamp = notebook.metadata.get("labkit", {})
+    if stamp.get("source_sha256") != lesson.source_sha256():
+        yield "The source changed after this build; run `make notebooks`."
+        return
+    expected = convert(lesson, variant).cells
+    if [cell.source for cell in expected] != [cell.source for cell in notebook.cells]:
+        yield "The cells are not those of the source: edit notebooks/src, then `make notebooks`."
+    elif [cell.id for cell in expected] != [cell.get("id") for cell in notebook.cells]:
+        yield "The cell ids are not the builder's; run `make notebooks`."
+
+
+def _run_faults(notebook: Any) -> Iterator[str]:
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        yield "The cells were not all run in order from the first; run `make notebooks`."
+    if not any(cell.outputs for cell in code):
+        yield "No cell has an output; run `make notebooks`."
+    if any("execution" in cell.metadata for cell in code):
+        yield "Cells carry execution times, which differ at every build."
+
+
+def check_faults(notebook: Any, variant: Variant) -> Iterator[str]:
+    """Require that students' exercises are untouched and that the solutions pass."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type != "code" or not re.search(r"^check\.\w+\(", cell.source, re.M):
+            continue
+        said = "".join(t for output in cell.outputs for t in notebook_outputs.texts(output))
+        if variant == "student" and _UNTOUCHED not in said:
+            yield f"Cell {number}: the untouched exercise does not say {_UNTOUCHED!r}."
+        if variant == "solutions" and "✓" not in said:
+            yield f"Cell {number}: the solution does not pass its check: {said.strip()!r}."
+
+
+def _read(path: Path) -> Any:
+    import nbformat
+
+    return nbformat.read(path, as_version=nbformat.NO_CONVERT)
+
+
+def _write(notebook: Any, path: Path) -> None:
+    import nbformat
+
+    nbformat.validate(notebook)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        text = nbformat.writes(notebook).rstrip("\n") + "\n"
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        if draft.stat().st_size > MAX_BYTES:
+            raise ValueError(f"{path.name} would have {draft.stat().st_size:,} bytes; draw less.")
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _chosen(root: Path, names: list[str]) -> list[Lesson]:
+    every = lessons(root)
+    for name in names:
+        if not any(lesson.name.startswith(name) for lesson in every):
+            known = ", ".join(lesson.name for lesson in every) or "none yet"
+            raise ValueError(f"No lesson starts with {name!r}; there are: {known}.")
+    return [x for x in every if not names or any(x.name.startswith(name) for name in names)]
+
+
+def _build(chosen: list[Lesson], *, fast: bool, force: bool) -> int:
+    from nbclient.exceptions import CellExecutionError
+
+    failed = 0
+    for lesson, variant in ((x, v) for x in chosen for v in VARIANTS):
+        label = f"{lesson.name} ({variant})"
+        if not force and not is_stale(lesson, variant, fast=fast):
+            print(f"{label}: up to date")
+            continue
+        start = time.perf_counter()
+        try:
+            build_lesson(lesson, variant, fast=fast)
+        except (CellExecutionError, ValueError) as error:
+            failed += 1
+            print(f"{label}: FAILED\n{error}", file=sys.stderr)
+        else:
+            print(f"{label}: built in {time.perf_counter() - start:.1f} s")
+    return 1 if failed else 0
+
+
+def _check(chosen: list[Lesson]) -> int:
+    paths = [lesson.built(variant) for lesson in chosen for variant in VARIANTS]
+    found = {path: problems(path) for path in paths}
+    for path, sentences in found.items():
+        print(f"{path.relative_to(path.parents[1])}: {len(sentences) or 'no'} problems")
+        print("".join(f"  {sentence}\n" for sentence in sentences), end="")
+    return 1 if any(found.values()) else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the builder's command line; return 0, 1 (the work failed) or 2 (bad usage)."""
+    parser = argparse.ArgumentParser(prog="python -m labkit.notebooks", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    help_texts = {
+        "build": "run the lessons whose source changed and write their notebooks",
+        "check": "name what is wrong with the built notebooks, without running them",
+        "course": "run every lesson, print a table of times, write HTML to build/html",
+    }
+    for command, help_text in help_texts.items():
+        sub = commands.add_parser(command, help=help_text, description=help_text)
+        sub.add_argument("lesson", nargs="*", help="a lesson's number or name; default: all")
+    commands.choices["build"].add_argument("--fast", action="store_true", help="LABKIT_FAST=1")
+    commands.choices["build"].add_argument("--force", action="store_true", help="also fresh ones")
+    options = parser.parse_args(arguments)
+    root = settings.course_dir()
+    try:
+        chosen = _chosen(root, options.lesson)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.command == "build":
+        return _build(chosen, fast=options.fast, force=options.force)
+    if options.command == "check":
+        return _check(chosen)
+    from labkit import course
+
+    return course.run(chosen, root / "build" / "html")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

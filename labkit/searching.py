@@ -1,0 +1,130 @@
+"""Searching: three ways to find chunks in a LanceDB table, for one question or hundreds.
+
+Knows: vector, text and hybrid search. Does not know: how the table was filled (``ingest``).
+Used by every lesson from 02 on through ``Store.search``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from labkit.embed import Embedder
+from labkit.filters import build_filter
+from labkit.readers import Scalar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Mode = Literal["vector", "text", "hybrid"]
+
+# Hybrid fuses this many hits of each side, so that the first k are the same whatever k is.
+FUSED_DEPTH = 50
+_QUERIES_AT_ONCE = 256
+_COLUMNS = "chunk_id document_id title heading text passage date kind metadata".split()
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A chunk that was found; ``score`` is comparable within one mode only, higher is better."""
+
+    chunk_id: str
+    document_id: str
+    title: str
+    heading: str
+    text: str
+    passage: str
+    score: float
+    date: str | None
+    kind: str
+    metadata: dict[str, Scalar]
+
+
+def search_table(
+    table: Any,
+    embedder: Embedder,
+    queries: Sequence[str],
+    *,
+    k: int,
+    mode: Mode,
+    where: Mapping[str, Any] | None,
+) -> list[list[Hit]]:
+    """Return the best ``k`` hits of each query; ``Store.search_many`` explains the rest."""
+    if k < 1:
+        raise ValueError(f"k is {k}; ask for at least 1 hit.")
+    if mode not in get_args(Mode):
+        raise ValueError(f"There is no mode {mode!r}; use one of {', '.join(get_args(Mode))}.")
+    condition = build_filter(where, table.schema)
+    found: list[list[Hit]] = [[] for _ in queries]
+    asked = [number for number, query in enumerate(queries) if query.strip()]
+    find = {"vector": _by_vector, "text": _by_text, "hybrid": _by_both}[mode]
+    score = {"vector": "_distance", "text": "_score", "hybrid": "_relevance_score"}[mode]
+    for start in range(0, len(asked), _QUERIES_AT_ONCE):
+        numbers = asked[start : start + _QUERIES_AT_ONCE]
+        block = [queries[number] for number in numbers]
+        answers = find(_Search(table, embedder, condition), block, k)
+        for number, answer in zip(numbers, answers, strict=True):
+            found[number] = _hits(answer.slice(0, k), score)
+    return found
+
+
+@dataclass(frozen=True)
+class _Search:
+    table: Any
+    embedder: Embedder
+    condition: Any
+
+    def run(self, query: Any, score: str, k: int) -> "pa.Table":
+        """Return the best ``k`` rows; the condition holds before the search, not after it."""
+        search = self.table.search(query).limit(k).with_row_id(True).select([*_COLUMNS, score])
+        if score == "_distance":
+            search = search.distance_type("cosine")
+        if self.condition is not None:
+            search = search.where(self.condition)
+        return search.to_arrow()
+
+
+def _by_vector(search: _Search, queries: list[str], k: int) -> Sequence["pa.Table"]:
+    """Compare with every vector; one call for all questions, for a call costs more than they do."""
+    import numpy as np
+
+    vectors = np.asarray(search.embedder.encode_queries(queries), np.float32)  # (q, d)
+    found = search.run(vectors, "_distance", k)
+    if len(queries) == 1:
+        return [found]  # then LanceDB leaves the column query_index out
+    found = found.sort_by([("query_index", "ascending"), ("_distance", "ascending")])
+    bounds = np.searchsorted(found["query_index"], np.arange(len(queries) + 1))
+    found = found.drop(["query_index"])
+    return [found.slice(a, b - a) for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+def _by_text(search: _Search, queries: list[str], k: int) -> Sequence["pa.Table"]:
+    """Rank by BM25; LanceDB takes one question a call, so several calls run side by side."""
+    from lancedb.query import MatchQuery
+
+    def one(query: str) -> "pa.Table":
+        # MatchQuery takes quotes, brackets and AND as words, never as query syntax.
+        return search.run(MatchQuery(query, column="passage"), "_score", k)
+
+    with ThreadPoolExecutor(min(8, len(queries))) as pool:
+        return list(pool.map(one, queries))
+
+
+def _by_both(search: _Search, queries: list[str], k: int) -> Sequence["pa.Table"]:
+    """Fuse both rankings with LanceDB's own reciprocal rank fusion."""
+    from lancedb.rerankers import RRFReranker
+
+    depth = max(k, FUSED_DEPTH)
+    near = _by_vector(search, queries, depth)
+    worded = _by_text(search, queries, depth)
+    return list(map(RRFReranker().rerank_hybrid, queries, near, worded))
+
+
+def _hits(table: "pa.Table", score: str) -> list[Hit]:
+    hits = []
+    for row in table.to_pylist():
+        facts = {name: row[name] for name in _COLUMNS if name != "metadata"}
+        value = 1.0 - row["_distance"] if score == "_distance" else row[score]
+        hits.append(Hit(**facts, metadata=json.loads(row["metadata"]), score=value))
+    return hits

@@ -1,0 +1,247 @@
+"""The store: chunks and their vectors in one LanceDB table.
+
+Knows: how the table is opened, versioned and tagged. ``chunk_table`` makes it, ``ingest`` fills it,
+``searching`` and ``filters`` ask it; no module but these five knows LanceDB.
+Does not know: how files become chunks (``corpus``), how texts become vectors (``embed``) or what
+is done with a hit (``rag``).
+Used by every lesson from 02 on.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.chunk_table import TABLE, connect, open_or_create, require_same_embedder, writer_lock
+from labkit.corpus import AnyPath
+from labkit.embed import Embedder
+from labkit.ingest import Ingestion, IngestReport
+from labkit.searching import Hit, Mode, search_table
+
+__all__ = [
+    "DocumentSummary",
+    "Hit",
+    "IngestReport",
+    "Mode",
+    "Store",
+    "Version",
+    "open_store",
+]
+
+
+@dataclass(frozen=True)
+class DocumentSummary:
+    """One document in the store."""
+
+    id: str
+    title: str
+    kind: str
+    date: str | None
+    n_chunks: int
+
+
+@dataclass(frozen=True)
+class Version:
+    """One committed state of the table."""
+
+    version: int
+    created: str
+    n_chunks: int
+    tags: tuple[str, ...]
+
+
+class Store:
+    """Chunks, vectors and metadata in one table; open it with ``open_store``.
+
+    There is no vector index on purpose. Comparing with every vector finds the true neighbours, and
+    for tens of thousands of chunks takes less time than embedding the question does; an index is
+    faster beyond that, must be kept current, and misses some neighbours (lesson 03).
+    """
+
+    def __init__(
+        self, connection: Any, table: Any, embedder: Embedder, *, read_only: bool = False
+    ) -> None:
+        self._connection = connection
+        self._lock = writer_lock(connection.uri)
+        self._table = table
+        self._embedder = embedder
+        self._read_only = read_only
+
+    def ingest(
+        self,
+        paths: Iterable[AnyPath] | AnyPath,
+        *,
+        max_words: int = 60,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> IngestReport:
+        """Make the store mirror some files and folders, embedding only what changed.
+
+        Documents that are gone from these folders, or cannot be read any more, leave the store;
+        documents of other folders stay. It may be killed at any moment: what is committed stays
+        whole, and the next run does the rest. A second process that ingests here waits its turn.
+
+        Parameters
+        ----------
+        paths
+            Files and folders.
+        max_words
+            Budget of a chunk; another budget embeds everything again.
+        on_progress
+            Called as ``on_progress(files_read, files_in_total)``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If a path does not exist; nothing is removed then.
+        """
+        self._require_writable()
+        with self._lock:
+            ingestion = Ingestion(self._table, self._embedder, max_words=max_words)
+            return ingestion.run(paths, on_progress)
+
+    def search(
+        self,
+        query: str,
+        *,
+        k: int = 5,
+        mode: Mode = "hybrid",
+        where: Mapping[str, Any] | None = None,
+    ) -> list[Hit]:
+        """Return the best ``k`` hits of one question, best first; see ``search_many``."""
+        return self.search_many([query], k=k, mode=mode, where=where)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[str],
+        *,
+        k: int = 5,
+        mode: Mode = "hybrid",
+        where: Mapping[str, Any] | None = None,
+    ) -> list[list[Hit]]:
+        """Return the best ``k`` hits of each question; one call embeds and searches them all.
+
+        Parameters
+        ----------
+        queries
+            Questions in plain words; an empty one has no hits.
+        k
+            Hits a question.
+        mode
+            ``"vector"``: score is the cosine similarity. ``"text"``: BM25 over the same words,
+            exact for part numbers and blind to synonyms. ``"hybrid"``: reciprocal rank fusion.
+        where
+            Conditions as data, applied before the search; see ``filters.build_filter``.
+
+        Raises
+        ------
+        ValueError
+            If ``k`` is below 1, the mode or a column of ``where`` unknown.
+        """
+        return search_table(self._table, self._embedder, queries, k=k, mode=mode, where=where)
+
+    def count(self) -> int:
+        """Return the number of chunks."""
+        return self._table.count_rows()
+
+    def documents(self) -> list[DocumentSummary]:
+        """Return every document with its number of chunks, by id."""
+        names = ["document_id", "title", "kind", "date"]
+        counts: Counter[tuple[str, str, str, str | None]] = Counter()
+        for batch in self._table.search().select(names).to_batches():
+            counts.update(zip(*(batch[name].to_pylist() for name in names), strict=True))
+        by_id = sorted(counts.items(), key=lambda item: item[0][0])
+        return [DocumentSummary(*facts, n) for facts, n in by_id]
+
+    def versions(self) -> list[Version]:
+        """Return every committed state, oldest first; one ingestion makes several."""
+        tags: dict[int, list[str]] = {}
+        for name, tag in self._table.tags.list().items():
+            tags.setdefault(tag["version"], []).append(name)
+        return [
+            Version(
+                version=entry["version"],
+                created=entry["timestamp"].isoformat(timespec="seconds"),
+                n_chunks=int(entry["metadata"]["total_rows"]),
+                tags=tuple(sorted(tags.get(entry["version"], []))),
+            )
+            for entry in self._table.list_versions()
+        ]
+
+    def at_version(self, version: int | str) -> "Store":
+        """Return a read-only store that shows the table as it was at a version or tag."""
+        table = self._connection.open_table(TABLE)
+        table.checkout(self._known_version(version))
+        return Store(self._connection, table, self._embedder, read_only=True)
+
+    def tag(self, name: str, *, version: int | None = None) -> None:
+        """Give a version (the current one by default) a name; an existing name moves there."""
+        self._require_writable()
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError(f"{name!r} cannot be a tag; use letters, digits, '.', '-' and '_'.")
+        number = self._known_version(self._table.version if version is None else version)
+        exists = name in self._table.tags.list()
+        (self._table.tags.update if exists else self._table.tags.create)(name, number)
+
+    def restore(self, version: int | str) -> int:
+        """Make an earlier version or tag the current one; returns the new version's number.
+
+        Nothing in between is lost: it stays in ``versions()``.
+        """
+        self._require_writable()
+        with self._lock:
+            self._table.restore(self._known_version(version))
+        return self._table.version
+
+    def _known_version(self, version: int | str) -> int:
+        known: dict[int | str, int] = {}
+        for entry in self.versions():
+            known |= dict.fromkeys((entry.version, *entry.tags), entry.version)
+        if version in known:
+            return known[version]
+        numbers = sorted(set(known.values()))
+        tags = ", ".join(sorted(name for name in known if isinstance(name, str))) or "none"
+        raise ValueError(
+            f"There is no version or tag {version!r}; versions go from {numbers[0]} to "
+            f"{numbers[-1]}, tags are: {tags}."
+        )
+
+    def _require_writable(self) -> None:
+        if self._read_only:
+            raise ValueError(
+                "This store shows an earlier version and cannot be changed; use restore() on the "
+                "store you opened to go back to it."
+            )
+
+
+def open_store(db_dir: AnyPath, embedder: Embedder, *, create: bool = True) -> Store:
+    """Open the store in a folder, made if it is missing.
+
+    Parameters
+    ----------
+    db_dir
+        A local folder.
+    embedder
+        Must be the model that embedded what is stored.
+    create
+        ``False`` refuses a folder without a store, where a new one would only hide a typing error.
+
+    Raises
+    ------
+    ValueError
+        If the store was made with another embedding model.
+    FileNotFoundError
+        If there is no store and ``create`` is false.
+    """
+    folder = Path(db_dir).resolve()
+    if not create and not (folder / f"{TABLE}.lance").is_dir():
+        raise FileNotFoundError(
+            f"There is no store in {str(db_dir)!r}. Make one with: "
+            f"python -m labkit ingest FOLDER --db {db_dir}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    connection = connect(folder)
+    table = open_or_create(connection, embedder)
+    require_same_embedder(table, embedder, db_dir)
+    return Store(connection, table, embedder)

@@ -1,0 +1,174 @@
+"""Widgets: the interactive boxes of the lessons, built from core ipywidgets only.
+
+Knows: ipywidgets (7.7.1 and 8), and how hits look as an HTML table. Every text is escaped.
+Does not know: how hits are found or answers written; it is handed a store.
+Used by lessons 02 and 04, after the static figure or table of the same thing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from html import escape
+from typing import TYPE_CHECKING, Any, get_args
+
+from labkit.searching import Hit, Mode
+
+if TYPE_CHECKING:
+    from labkit import rag
+    from labkit.models import LanguageModel
+    from labkit.store import Store
+
+_LEFT = "text-align:left;vertical-align:top"
+
+
+def hits_table(hits: Sequence[Hit]) -> str:
+    """Return hits as an HTML table: rank, score, document, date and passage, all escaped.
+
+    Parameters
+    ----------
+    hits
+        Best first; none gives a sentence in place of a table.
+
+    Examples
+    --------
+    >>> hits_table([])
+    '<p>Nothing was found.</p>'
+    """
+    if not hits:
+        return "<p>Nothing was found.</p>"
+    names = ("", "score", "document", "date", "passage")
+    head = "".join(f'<th style="{_LEFT}">{name}</th>' for name in names)
+    rows = "".join(_row(rank, hit) for rank, hit in enumerate(hits, 1))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def search_box(store: "Store", *, query: str = "", k: int = 5) -> Any:
+    """Return a box with a question, a mode and k; its button shows the store's hits as a table.
+
+    Parameters
+    ----------
+    store
+        What is searched.
+    query, k
+        What the box shows first; a query is searched for at once.
+
+    Returns
+    -------
+    ipywidgets.VBox
+        Show it as the last line of a cell.
+    """
+    import ipywidgets as w
+
+    modes = list(get_args(Mode))
+    text = w.Text(value=query, placeholder="Ask the documents", description="Question")
+    mode = w.Dropdown(options=modes, value="hybrid", description="Mode")
+    depth = w.IntSlider(value=k, min=1, max=20, description="k")
+    button = w.Button(description="Search", button_style="primary")
+    shown = w.HTML()
+
+    def search(*_: object) -> None:
+        shown.value = _searched(store, text.value, mode=mode.value, k=depth.value)
+
+    button.on_click(search)
+    # The keys of these names are what browser tests look for.
+    marks = {"query": text, "mode": mode, "k": depth, "go": button, "hits": shown}
+    for name, part in marks.items():
+        part.add_class(f"t-search-{name}")
+    text.layout.width = "95%"
+    if query:
+        search()
+    return w.VBox([text, w.HBox([mode, depth, button]), shown])
+
+
+def _searched(store: "Store", query: str, *, mode: Mode, k: int) -> str:
+    """Return the hits as HTML, or what went wrong: a callback's error would vanish unseen."""
+    if not query.strip():
+        return "<p>Type a question first.</p>"
+    try:
+        return hits_table(store.search(query, k=k, mode=mode))
+    except Exception as error:
+        return f"<p><b>The search failed.</b> {escape(f'{type(error).__name__}: {error}')}</p>"
+
+
+def _row(rank: int, hit: Hit) -> str:
+    cells = (str(rank), f"{hit.score:.3f}", hit.document_id, hit.date or "", hit.passage)
+    shown = "".join(f'<td style="{_LEFT}">{escape(cell)}</td>' for cell in cells)
+    return f"<tr>{shown}</tr>"
+
+
+def answer_card(answer: "rag.Answer") -> str:
+    """Return one answer as HTML: its text, its sources and the passages shown, all escaped.
+
+    Parameters
+    ----------
+    answer
+        What ``rag.answer`` returned.
+    """
+    how = {"written": "cited by the model", "matched": "found to match the answer"}
+    titles = {hit.chunk_id: hit.title for hit in answer.hits}
+    sources = [
+        f"<b>{escape(c.document_id)}</b> {escape(titles.get(c.chunk_id, ''))} ({how[c.origin]})"
+        for c in answer.citations
+    ]
+    sources += [f"rejected: {escape(name)}" for name in answer.rejected_citations]
+    items = "".join(f"<li>{source}</li>" for source in sources or ["none"])
+    return (
+        f"<p><b>Question.</b> {escape(answer.question)}</p>"
+        f"<p><b>Answer.</b> {escape(answer.text)}</p>"
+        f"<p><b>Sources</b></p><ul>{items}</ul>"
+        f"<p><b>Passages shown to the model</b></p>{hits_table(answer.hits)}"
+    )
+
+
+def ask_box(store: "Store", llm: "LanguageModel", *, question: str = "", k: int = 3) -> Any:
+    """Return a box with a question and k; its button shows the answer, its sources and passages.
+
+    Parameters
+    ----------
+    store, llm
+        Where passages come from, and the model that writes.
+    question, k
+        What the box shows first; nothing is asked before the button is pressed.
+
+    Returns
+    -------
+    ipywidgets.VBox
+        Show it as the last line of a cell.
+    """
+    import ipywidgets as w
+
+    text = w.Text(value=question, placeholder="Ask the documents", description="Question")
+    depth = w.IntSlider(value=k, min=1, max=10, description="k")
+    button = w.Button(description="Ask", button_style="primary")
+    shown = w.HTML()
+
+    def grow(piece: str) -> None:
+        shown.value += escape(piece)
+
+    def ask(*_: object) -> None:
+        button.disabled, shown.value = True, "<p>Writing …</p>"
+        try:
+            shown.value = _asked(store, llm, text.value, k=depth.value, on_text=grow)
+        finally:
+            button.disabled = False
+
+    button.on_click(ask)
+    # The keys of these names are what browser tests look for.
+    for name, part in {"question": text, "k": depth, "go": button, "answer": shown}.items():
+        part.add_class(f"t-ask-{name}")
+    text.layout.width = "95%"
+    return w.VBox([text, w.HBox([depth, button]), shown])
+
+
+def _asked(
+    store: "Store", llm: "LanguageModel", question: str, *, k: int, on_text: Callable[[str], None]
+) -> str:
+    """Return the answer as HTML, or what went wrong: a callback's error would vanish unseen."""
+    from labkit import rag
+
+    if not question.strip():
+        return "<p>Type a question first.</p>"
+    try:
+        config = replace(rag.DEFAULTS, k=k)
+        return answer_card(rag.answer(question, store, llm, config=config, on_text=on_text))
+    except Exception as error:
+        return f"<p><b>No answer.</b> {escape(f'{type(error).__name__}: {error}')}</p>"

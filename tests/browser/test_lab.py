@@ -1,0 +1,129 @@
+"""JupyterLab as a learner sees it: open a lesson in Chromium, Run All, look at the outputs."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import nbformat
+import pytest
+
+from labkit import lab
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+TOY = {
+    "toy": ["import ipywidgets\nipywidgets.IntSlider().add_class('t-slider')", "print(6 * 7)"],
+    "broken": ["print('before')", "1 / 0", "print('after')"],
+}
+IS_IDLE = "() => document.querySelector('.jp-StatusBar-Left')?.innerText.includes('| Idle')"
+RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+CONTENT = "() => window.jupyterapp.shell.currentWidget.context.model.toJSON()"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Server]:
+    """Serve copies: JupyterLab saves what it runs, and the committed notebooks must stay."""
+    root = tmp_path_factory.mktemp("course")
+    (root / "notebooks").mkdir()
+    for name, cells in TOY.items():
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        )
+        nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
+    if (ROOT / lab.FIRST_LESSON).is_file():
+        shutil.copy(ROOT / lab.FIRST_LESSON, root / lab.FIRST_LESSON)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LABKIT_FAST", "1")
+        patch.delenv("LABKIT_STATIC", raising=False)
+        patch.delenv("PORT", raising=False)
+        running = lab.launch(root, options=["--LabApp.expose_app_in_browser=True"])
+    try:
+        lab.wait_until_ready(running)
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser) -> Iterator:
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    yield tab
+    tab.close()
+
+
+def run_all(page, server: lab.Server, notebook: str) -> dict:
+    """Open a notebook, run all its cells, wait for the idle kernel and return its content."""
+    base, token = server.url.split("/lab", 1)[0], server.url.rsplit("=", 1)[1]
+    page.goto(f"{base}/lab/tree/{quote(notebook)}?reset&token={token}")
+    page.wait_for_function(IS_IDLE, timeout=120_000)
+    page.evaluate(RUN_ALL)
+    page.wait_for_function(IS_IDLE, timeout=120_000)
+    return page.evaluate(CONTENT)
+
+
+def faults(content: dict) -> list[str]:
+    """Name the code cells that did not run or show an error."""
+    found = []
+    for number, cell in enumerate(content["cells"], start=1):
+        if cell["cell_type"] != "code":
+            continue
+        if cell["execution_count"] is None:
+            found.append(f"cell {number} did not run")
+        for output in cell["outputs"]:
+            if output["output_type"] == "error":
+                found.append(f"cell {number}: {output['ename']}: {output['evalue']}")
+    return found
+
+
+def test_run_all_runs_every_cell_and_shows_live_widgets(page, server: lab.Server) -> None:
+    content = run_all(page, server, "notebooks/toy.ipynb")
+    assert faults(content) == []
+    assert content["cells"][1]["outputs"][0]["text"] in ("42\n", ["42\n"])
+    page.wait_for_selector(".t-slider", timeout=20_000)
+
+
+def test_no_news_popup_asks_for_attention(page, server: lab.Server) -> None:
+    run_all(page, server, "notebooks/toy.ipynb")
+    assert page.locator(".Toastify__toast").count() == 0
+
+
+def test_failing_cell_is_found(page, server: lab.Server) -> None:
+    assert faults(run_all(page, server, "notebooks/broken.ipynb")) == [
+        "cell 2: ZeroDivisionError: division by zero",
+        "cell 3 did not run",
+    ]
+
+
+def test_first_lesson_runs_from_top_to_bottom(page, server: lab.Server) -> None:
+    if not (ROOT / lab.FIRST_LESSON).is_file():
+        pytest.skip(f"{lab.FIRST_LESSON} is not built yet")
+    assert server.url.split("?")[0].endswith(f"/lab/tree/{lab.FIRST_LESSON}")
+    assert faults(run_all(page, server, lab.FIRST_LESSON)) == []
+
+
+def test_page_needs_the_token(page, server: lab.Server) -> None:
+    page.goto(server.url.split("?")[0])
+    assert "/login" in page.url

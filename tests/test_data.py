@@ -1,0 +1,351 @@
+"""The course's data keep their promises: every gold answer is proved by a document."""
+
+import json
+import re
+from collections import Counter, defaultdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit import evaluate_retrieval, exam, settings
+from labkit.corpus import Chunk, Document, Unreadable, chunk_document, read_documents
+from labkit.exam import ABSTENTION, Question
+
+DATA = settings.data_dir()
+MADE = (DATA / "exam" / "test.jsonl").is_file()
+needs_exam = pytest.mark.skipif(not MADE, reason="data/exam/test.jsonl is not assembled yet")
+SPLITS = ("test", "train")
+KINDS_OF_DOCUMENTS = {"manual", "bulletin", "incident", "note", "glossary", "table"}
+MAX_SHARED_WORDS = 0.8
+A_FEW = 12
+
+
+def raw_rows(split: str) -> list[dict]:
+    text = (DATA / "exam" / f"{split}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def documents() -> dict[str, Document]:
+    unreadable: list[Unreadable] = []
+    found = list(read_documents([DATA / "documents", DATA / "tables"], unreadable=unreadable))
+    assert not unreadable
+    ids = [document.id for document in found]
+    assert len(set(ids)) == len(ids)
+    return {document.id: document for document in found}
+
+
+@pytest.fixture(scope="module")
+def chunks(documents: dict[str, Document]) -> dict[str, list[Chunk]]:
+    return {name: chunk_document(document) for name, document in documents.items()}
+
+
+@pytest.fixture(scope="module")
+def prose(documents: dict[str, Document]) -> dict[str, Document]:
+    return {name: one for name, one in documents.items() if one.kind != "table"}
+
+
+@pytest.fixture(scope="module")
+def held_out() -> set[str]:
+    return set((DATA / "exam" / "held_out.txt").read_text(encoding="utf-8").split())
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, list[dict]]:
+    return {split: raw_rows(split) for split in SPLITS}
+
+
+@pytest.fixture(scope="module")
+def questions() -> dict[str, list[Question]]:
+    return {split: exam.load_exam(split) for split in SPLITS}
+
+
+@pytest.fixture(scope="module")
+def every_question(questions: dict[str, list[Question]]) -> list[Question]:
+    return [question for split in SPLITS for question in questions[split]]
+
+
+def test_there_are_enough_documents_of_every_kind(prose: dict[str, Document]) -> None:
+    kinds = Counter(document.kind for document in prose.values())
+    assert len(prose) >= 45
+    assert kinds["bulletin"] >= 12
+    formats = {Path(document.path).suffix for document in prose.values()}
+    assert formats == {".md", ".pdf", ".docx", ".html"}
+
+
+def test_every_document_is_long_enough_to_read_and_short_enough_for_a_lesson(prose) -> None:
+    lengths = {name: len(words(document.text)) for name, document in prose.items()}
+    assert not {name: n for name, n in lengths.items() if not 240 <= n <= 950}
+
+
+def test_every_markdown_document_says_what_it_is(prose: dict[str, Document]) -> None:
+    for document in prose.values():
+        if document.path.endswith(".md"):
+            assert document.id == Path(document.path).stem
+            assert document.kind in KINDS_OF_DOCUMENTS
+            assert document.metadata["turbine"] in {"NV-90", "NV-117", "NV-140", "all"}
+            assert document.metadata["subsystem"]
+            assert date.fromisoformat(str(document.date)) <= date(2025, 12, 31)
+            assert document.text.lstrip().startswith(f"# {document.title}"), document.id
+
+
+def test_document_ids_can_be_cited(documents: dict[str, Document]) -> None:
+    for name in documents:
+        assert exam.cited_ids(f"Yes. [{name}]") == [name]
+
+
+def test_a_bulletin_is_later_than_what_it_supersedes(prose: dict[str, Document]) -> None:
+    bulletins = [one for one in prose.values() if one.kind == "bulletin"]
+    pairs = [(one, prose[str(one.metadata["supersedes"])]) for one in bulletins]
+    assert len(pairs) >= 12
+    for bulletin, old in pairs:
+        assert str(bulletin.date) > str(old.date), bulletin.id
+        assert bulletin.metadata["turbine"] == old.metadata["turbine"], bulletin.id
+        assert bulletin.metadata["subsystem"] == old.metadata["subsystem"], bulletin.id
+
+
+def test_chunks_are_whole_pieces_of_their_document(documents, chunks) -> None:
+    for name, pieces in chunks.items():
+        assert pieces
+        for chunk in pieces:
+            assert chunk.text == documents[name].text[chunk.start : chunk.end]
+
+
+@needs_exam
+def test_the_exam_is_large_enough_in_every_kind(questions) -> None:
+    assert len(questions["test"]) >= 180
+    assert len(questions["train"]) >= 360
+    for split in SPLITS:
+        kinds = Counter(question.kind for question in questions[split])
+        assert set(kinds) == set(exam.KINDS)
+        assert min(kinds.values()) >= 20, (split, kinds)
+
+
+@needs_exam
+def test_ids_are_unique_and_every_row_has_the_same_keys(rows) -> None:
+    everything = [row for split in SPLITS for row in rows[split]]
+    assert len({row["id"] for row in everything}) == len(everything)
+    assert len({tuple(row) for row in everything}) == 1
+
+
+@needs_exam
+def test_every_gold_value_stands_in_its_evidence_and_in_the_answer(every_question) -> None:
+    for question in every_question:
+        if question.kind == "unanswerable":
+            continue
+        assert question.values and question.evidence, question.id
+        for value in question.values:
+            quotes = [evidence.quote for evidence in question.evidence]
+            assert any(value in quote for quote in quotes), (question.id, value)
+            assert exam.contains_value(exam.without_citations(question.answer), value)
+
+
+@needs_exam
+def test_every_quote_stands_in_its_document(every_question, documents) -> None:
+    texts = {name: squeezed(document.text) for name, document in documents.items()}
+    missing = [
+        (question.id, evidence.document, evidence.quote)
+        for question in every_question
+        for evidence in question.evidence
+        if squeezed(evidence.quote) not in texts.get(evidence.document, "")
+    ]
+    assert not missing
+
+
+@needs_exam
+def test_every_piece_of_evidence_can_be_retrieved_as_a_chunk(
+    every_question, chunks, make_hit
+) -> None:
+    lost = []
+    for question in every_question:
+        for evidence in question.evidence:
+            hits = [
+                make_hit(chunk.text, document_id=evidence.document)
+                for chunk in chunks[evidence.document]
+            ]
+            found = [hit for hit in hits if evaluate_retrieval.holds_evidence(hit, evidence)]
+            if not any(holds_a_value(hit.text, question) for hit in found):
+                lost.append((question.id, evidence))
+    assert not lost
+
+
+def holds_a_value(text: str, question: Question) -> bool:
+    return any(exam.contains_value(text, value) for value in question.values) or (
+        len(question.evidence) > len(question.values)
+    )
+
+
+@needs_exam
+def test_a_quote_is_in_one_place_only(every_question, documents) -> None:
+    texts = {name: squeezed(document.text) for name, document in documents.items()}
+    for question in every_question:
+        for evidence in question.evidence:
+            if not evidence.document.partition(":")[2]:
+                count = texts[evidence.document].count(squeezed(evidence.quote))
+                assert count == 1, (question.id, evidence)
+
+
+@needs_exam
+def test_a_table_question_draws_on_a_row_and_the_others_on_prose(every_question) -> None:
+    for question in every_question:
+        from_rows = [":" in evidence.document for evidence in question.evidence]
+        if question.kind == "table":
+            assert all(from_rows), question.id
+        if question.kind in ("lookup", "jargon", "updated"):
+            assert not any(from_rows), question.id
+
+
+@needs_exam
+def test_a_synthesis_question_needs_two_documents(every_question) -> None:
+    for question in every_question:
+        sources = {evidence.document for evidence in question.evidence}
+        if question.kind == "synthesis":
+            assert len(sources) == 2, question.id
+
+
+@needs_exam
+def test_an_unanswerable_question_has_nothing_but_the_abstention(every_question) -> None:
+    for question in every_question:
+        if question.kind == "unanswerable":
+            assert question.answer == ABSTENTION, question.id
+            assert question.values == question.evidence == question.terms == (), question.id
+
+
+@needs_exam
+def test_a_jargon_question_does_not_give_its_house_term_away(every_question) -> None:
+    for question in every_question:
+        if question.kind == "jargon":
+            assert question.terms, question.id
+            for term in question.terms:
+                assert term not in question.question.lower(), (question.id, term)
+                assert term in question.answer.lower(), (question.id, term)
+
+
+@needs_exam
+def test_gold_answers_score_full_marks_by_our_own_scorer(every_question) -> None:
+    for question in every_question:
+        cited = exam.cited_ids(question.answer)
+        score = exam.score_answer(question, question.answer, citations=cited)
+        assert score.exact_match == score.house_format == 1, question.id
+        assert not score.wrong_but_confident, question.id
+        if question.kind != "unanswerable":
+            assert score.citation_precision == score.citation_recall == 1, question.id
+            assert score.house_terms in (None, 1), question.id
+        assert len(exam.without_citations(question.answer).split()) <= 25, question.id
+
+
+@needs_exam
+def test_no_question_is_asked_twice(every_question) -> None:
+    asked = Counter(" ".join(words(question.question)) for question in every_question)
+    assert not [text for text, n in asked.items() if n > 1]
+
+
+def similarity(a: Question, b: Question) -> float:
+    ours, theirs = set(words(a.question)), set(words(b.question))
+    return len(ours & theirs) / len(ours | theirs)
+
+
+@needs_exam
+def test_no_test_question_is_a_near_copy_of_a_training_question(questions) -> None:
+    leaks = [
+        (a.id, b.id, round(similarity(a, b), 2))
+        for a in questions["test"]
+        for b in questions["train"]
+        if similarity(a, b) >= MAX_SHARED_WORDS
+    ]
+    assert not leaks
+
+
+@needs_exam
+def test_no_training_answer_is_the_gold_answer_of_a_test_question(questions) -> None:
+    gold = {question.answer for question in questions["test"]} - {ABSTENTION}
+    trained = {question.answer for question in questions["train"]}
+    assert len(gold & trained) <= len(gold) // 10
+
+
+@needs_exam
+def test_training_never_draws_on_held_out_documents(questions, held_out, documents) -> None:
+    assert held_out
+    assert held_out <= set(documents)
+    for question in questions["train"]:
+        sources = {evidence.document for evidence in question.evidence}
+        assert not sources & held_out, question.id
+        assert not question.held_out, question.id
+
+
+@needs_exam
+def test_held_out_questions_are_marked_and_numerous_enough(questions, held_out) -> None:
+    marked = [question for question in questions["test"] if question.held_out]
+    for question in questions["test"]:
+        sources = {evidence.document for evidence in question.evidence}
+        assert question.held_out is bool(sources & held_out), question.id
+    assert len(marked) >= 20
+    asked = {evidence.document for question in marked for evidence in question.evidence}
+    assert len(asked & held_out) >= len(held_out) - 1
+
+
+@needs_exam
+def test_superseded_facts_conflict_as_declared(rows, documents) -> None:
+    superseded = [row for split in SPLITS for row in rows[split] if row["kind"] == "updated"]
+    for row in superseded:
+        old = documents[row["superseded_document"]]
+        assert squeezed(row["superseded_quote"]) in squeezed(old.text), row["id"]
+        assert exam.contains_value(row["superseded_quote"], row["superseded_value"]), row["id"]
+        assert not any(exam.contains_value(row["superseded_value"], v) for v in row["values"])
+        for evidence in row["evidence"]:
+            new = documents[evidence["document"]]
+            assert new.kind == "bulletin", row["id"]
+            assert new.metadata["supersedes"] == old.id, row["id"]
+            assert str(new.date) > str(old.date), row["id"]
+
+
+@needs_exam
+def test_every_bulletin_updates_two_facts_that_some_question_asks(rows, prose) -> None:
+    facts: dict[str, set[str]] = defaultdict(set)
+    for row in (row for split in SPLITS for row in rows[split] if row["kind"] == "updated"):
+        for evidence in row["evidence"]:
+            facts[evidence["document"]].add(row["superseded_value"])
+    bulletins = {name for name, document in prose.items() if document.kind == "bulletin"}
+    assert set(facts) == bulletins
+    assert sum(len(values) for values in facts.values()) >= 2 * len(bulletins) - 2
+
+
+@needs_exam
+def test_only_updated_questions_declare_something_superseded(rows) -> None:
+    for row in (row for split in SPLITS for row in rows[split]):
+        declared = [row[f"superseded_{part}"] for part in ("document", "quote", "value")]
+        assert all(declared) if row["kind"] == "updated" else not any(declared), row["id"]
+
+
+@needs_exam
+def test_no_other_question_asks_for_a_superseded_fact(rows) -> None:
+    everything = [row for split in SPLITS for row in rows[split]]
+    old = {
+        (row["superseded_document"], row["superseded_value"])
+        for row in everything
+        if row["kind"] == "updated"
+    }
+    for row in (row for row in everything if row["kind"] != "updated"):
+        for evidence in row["evidence"]:
+            for document, value in old:
+                same = evidence["document"] == document and value in row["values"]
+                assert not (same and value in evidence["quote"]), (row["id"], document, value)
+
+
+@needs_exam
+def test_questions_are_sentences_that_never_name_a_document(every_question, documents) -> None:
+    for question in every_question:
+        assert question.question.endswith(("?", ".")), question.id
+        assert 4 <= len(question.question.split()) <= 35, question.id
+        named: list[Any] = [name for name in documents if len(name) > 5]
+        assert not [name for name in named if name in question.question], question.id

@@ -1,0 +1,170 @@
+"""The doctor never fails, and every problem comes with what to type."""
+
+import importlib.metadata
+import json
+import shutil
+import types
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from labkit import catalogue, doctor, fetch, hardware, results
+from labkit.doctor import Finding, Report
+from labkit.hardware import GIB, Hardware
+
+
+@pytest.fixture(autouse=True)
+def quick_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    machine = Hardware("CPU", 2, 16 * GIB, cpu_bf16=False)
+    monkeypatch.setattr(hardware, "detect", lambda: machine)
+    monkeypatch.setattr(results, "load", lambda name: None)
+
+
+def findings(topic: str) -> list[Finding]:
+    return [finding for finding in doctor.examine().findings if finding.topic == topic]
+
+
+def put_models(cache: Path, *names: str) -> None:
+    for name in names:
+        (cache / "models" / name).mkdir(parents=True)
+        (cache / "models" / name / fetch.MARKER).write_text("{}")
+
+
+def test_a_machine_with_everything_is_ready(tmp_path: Path) -> None:
+    put_models(tmp_path, catalogue.SMALL_MODEL, catalogue.EMBEDDING_MODEL)
+    report = doctor.examine()
+    assert report.healthy
+    assert {finding.level for finding in report.findings} <= {"ok", "warning"}
+    assert doctor.render(report).endswith("This machine is ready.")
+
+
+def test_missing_models_are_named_with_the_command_to_type() -> None:
+    report = doctor.examine()
+    assert not report.healthy
+    text = doctor.render(report)
+    for name in (catalogue.SMALL_MODEL, catalogue.EMBEDDING_MODEL):
+        assert f"✗ model: {name} is not fetched" in text
+        assert f"→ python -m labkit fetch {name}   (" in text
+    assert text.endswith("Fix the lines marked ✗, then go on.")
+
+
+def test_the_optional_gpu_model_is_only_a_warning(monkeypatch) -> None:
+    card = Hardware("CPU", 2, 16 * GIB, False, "A100", 1, 40 * GIB, True)
+    monkeypatch.setattr(hardware, "detect", lambda: card)
+    levels = {finding.text.split()[0]: finding.level for finding in findings("model")}
+    assert levels[catalogue.GPU_MODEL] == "warning"
+    assert levels[catalogue.SMALL_MODEL] == "problem"
+
+
+def replace_version(monkeypatch: pytest.MonkeyPatch, package: str, version: str | None) -> None:
+    true_version = importlib.metadata.version
+
+    def fake(name: str) -> str:
+        if name == package and version is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return str(version) if name == package else true_version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", fake)
+
+
+@pytest.mark.parametrize("package", doctor.OLDEST)
+def test_a_missing_package_is_named_with_the_command_to_type(monkeypatch, package: str) -> None:
+    replace_version(monkeypatch, package, None)
+    (finding,) = findings(package)
+    assert (finding.level, finding.text) == ("problem", "not installed")
+    assert finding.fix.startswith("pip install")
+    assert f"'{package}>=" in finding.fix
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [
+        ("1.13.1", "problem"),
+        ("2.3", "problem"),
+        ("2.4", "ok"),
+        ("2.4.0+cu121", "ok"),
+        ("2.10.0", "ok"),
+        ("3.0rc1", "ok"),
+        ("2.5a0+git123", "ok"),
+        ("odd", "warning"),
+    ],
+)
+def test_versions_are_compared_as_numbers(monkeypatch, version: str, level: str) -> None:
+    replace_version(monkeypatch, "torch", version)
+    (finding,) = findings("torch")
+    assert finding.level == level
+    assert version in finding.text
+
+
+def test_the_oldest_versions_are_those_of_pyproject(root: Path) -> None:
+    import tomllib
+
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    bounds = {Requirement(text).name: text for text in project["dependencies"]}
+    for name, oldest in doctor.OLDEST.items():
+        assert bounds[name] == f"{name}>={'.'.join(map(str, oldest))}"
+
+
+def test_little_memory_and_little_disk_are_warned_about(monkeypatch) -> None:
+    small = Hardware("CPU", 1, 2 * GIB, cpu_bf16=False)
+    monkeypatch.setattr(hardware, "detect", lambda: small)
+    usage = types.SimpleNamespace(total=GIB, used=0, free=GIB // 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    for topic in ("machine", "disk"):
+        (finding,) = findings(topic)
+        assert finding.level == "warning"
+        assert finding.fix
+
+
+def test_unknown_memory_is_no_reason_to_warn(monkeypatch) -> None:
+    odd = Hardware("", 0, 0, cpu_bf16=False)
+    monkeypatch.setattr(hardware, "detect", lambda: odd)
+    assert findings("machine")[0].level == "ok"
+
+
+def test_a_cache_that_cannot_be_made_is_a_finding_not_a_crash(monkeypatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "file" / "cache"))
+    report = doctor.examine()
+    assert not report.healthy
+    assert "LABKIT_CACHE" in doctor.render(report)
+
+
+def test_lesson_times_are_carried_over_by_speed(monkeypatch) -> None:
+    run = {"figures": {"matmul_gflops": 100.0, "lesson_s": {"00": 30.0, "01": 600.0}}}
+    monkeypatch.setattr(results, "load", lambda name: run)
+    monkeypatch.setattr(doctor, "matmul_gflops", lambda: 50.0)
+    report = doctor.examine()
+    assert report.lesson_s == {"00": 60.0, "01": 1200.0}
+    text = doctor.render(report)
+    assert "lesson 00: about 60 s here" in text
+    assert "lesson 01: about 20 min here" in text
+
+
+def test_without_recorded_times_the_report_says_so(monkeypatch) -> None:
+    assert "lesson times: not measured yet" in doctor.render(doctor.examine())
+
+    def no_course(name: str) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(results, "load", no_course)
+    assert doctor.examine().lesson_s == {}
+
+
+def test_the_report_survives_json() -> None:
+    report = asdict(doctor.examine())
+    assert json.loads(json.dumps(report)) == report
+    assert set(report) == {"hardware", "versions", "choice", "findings", "lesson_s"}
+
+
+def test_only_problems_make_a_machine_unhealthy() -> None:
+    warned = Report({}, {}, {}, [Finding("ok", "a", "b"), Finding("warning", "a", "b", "c")])
+    assert warned.healthy
+    assert not Report({}, {}, {}, [Finding("problem", "a", "b", "c")]).healthy
+
+
+def test_matrix_speed_is_a_positive_number() -> None:
+    assert doctor.matmul_gflops(size=64, repeats=2) > 0

@@ -1,0 +1,130 @@
+"""Embeddings: the right prefix, the right vectors, and nothing from the network."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labkit import embed, fetch
+
+
+@pytest.fixture(scope="module")
+def minilm() -> embed.Embedder:
+    if not fetch.is_fetched(embed.DEFAULT_MODEL):
+        pytest.skip(f"{embed.DEFAULT_MODEL} is not fetched; run: python -m labkit fetch")
+    return embed.load_embedder()
+
+
+TEXTS = [
+    "The pitch bearing is lubricated with grease.",
+    "Grease the bearing of the blade.",
+    "The canteen serves soup on Fridays.",
+    "x " * 600,
+]
+
+
+def test_vectors_equal_mean_pooling_by_hand(minilm: embed.Embedder) -> None:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = fetch.model_dir(embed.DEFAULT_MODEL)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    for text, vector in zip(TEXTS, minilm.encode_documents(TEXTS), strict=True):
+        tokens = tokenizer(text, truncation=True, max_length=256, return_tensors="pt")
+        with torch.no_grad():
+            mean = model(**tokens).last_hidden_state[0].mean(dim=0)  # (d,)
+        expected = (mean / mean.norm()).numpy()
+        np.testing.assert_allclose(vector, expected, atol=2e-5)
+
+
+def test_vectors_are_float32_of_length_one_and_keep_the_order(minilm: embed.Embedder) -> None:
+    vectors = minilm.encode_documents(TEXTS)
+    assert vectors.shape == (4, minilm.dimension) == (4, 384) and vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(minilm.encode_queries(TEXTS[::-1]), vectors[::-1], atol=2e-5)
+    near, far = vectors[0] @ vectors[1], vectors[0] @ vectors[2]
+    assert near > 0.5 > 0.3 > far
+
+
+def test_no_texts_give_no_vectors(minilm: embed.Embedder) -> None:
+    assert minilm.encode_queries([]).shape == (0, 384)
+
+
+def test_loading_and_encoding_print_nothing(
+    minilm: embed.Embedder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    embed.load_embedder().encode_documents(TEXTS)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "document"),
+    [
+        ("all-MiniLM-L6-v2", "", ""),
+        ("intfloat/multilingual-e5-small", "query: ", "passage: "),
+        ("BAAI/bge-small-en-v1.5", "Represent this sentence for searching relevant passages: ", ""),
+        ("BAAI/bge-m3", "", ""),
+    ],
+)
+def test_queries_and_documents_get_the_prefix_their_model_was_trained_with(
+    monkeypatch: pytest.MonkeyPatch, name: str, query: str, document: str
+) -> None:
+    model = FakeModel()
+    monkeypatch.setattr(embed, "_load", lambda folder, device: model)
+    embedder = embed.SentenceEmbedder(Path("model"), name=name)
+    embedder.encode_queries(["a"])
+    embedder.encode_documents(["b"])
+    assert model.texts[-2:] == [query + "a", document + "b"]
+
+
+def test_the_model_loads_from_the_cache_only_and_runs_no_foreign_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import sentence_transformers
+
+    asked: dict[str, Any] = {}
+
+    def fake(folder: str, **options: Any) -> "FakeModel":
+        asked.update(options, folder=folder)
+        return FakeModel()
+
+    monkeypatch.setattr(sentence_transformers, "SentenceTransformer", fake)
+    embed.SentenceEmbedder(tmp_path, name="any")
+    assert asked["folder"] == str(tmp_path)
+    assert asked["local_files_only"] is True and asked["trust_remote_code"] is False
+
+
+def test_a_model_that_was_not_fetched_says_how_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="labkit fetch"):
+        embed.load_embedder()
+
+
+@pytest.mark.gpu
+def test_the_gpu_gives_the_same_vectors(
+    minilm: embed.Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    on_gpu = minilm.encode_documents(TEXTS)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    on_cpu = embed.load_embedder().encode_documents(TEXTS)
+    assert (on_gpu * on_cpu).sum(axis=1).min() > 0.999
+
+
+class FakeModel:
+    """Remembers what it was asked to encode."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.device = torch.device("cpu")
+        self.texts: list[str] = []
+
+    def encode(self, texts: list[str], **options: Any) -> np.ndarray:
+        self.texts.extend(texts)
+        return np.ones((len(texts), 8), np.float32)

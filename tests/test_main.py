@@ -1,0 +1,321 @@
+"""The command line: thin doors, exit codes 0 / 1 / 2, JSON where a result comes back."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit import __main__, __version__, catalogue, doctor, fetch, models, sit_exam
+from labkit.__main__ import main
+from labkit.models import Generation, LanguageModel
+from labkit.store import Hit, IngestReport
+
+COMMANDS = ["doctor", "fetch", "ingest", "ask", "exam", "lab"]
+SAID = "Each pitch bearing takes 1.6 kg of grease. [SB-1]"
+RUN_WITHOUT_NETWORK = """
+import json, socket, sys
+def refuse(self, address):
+    if self.family != getattr(socket, "AF_UNIX", None):
+        raise OSError(101, f"this test allows no network: {address}")
+socket.socket.connect = socket.socket.connect_ex = refuse
+def resolve(*args, **kwargs):
+    raise OSError(101, f"this test allows no network: {args}")
+socket.getaddrinfo = resolve
+from labkit.__main__ import main
+sys.exit(max(main(command) for command in json.loads(sys.argv[1])))
+"""
+
+
+class Scripted(LanguageModel):
+    """Always says the same."""
+
+    def generate(self, messages: Any, *, on_text: Any = None, **options: Any) -> Generation:
+        if on_text:
+            on_text(SAID)
+        return Generation(SAID, 1, 1)
+
+
+@dataclass
+class FakeStore:
+    """Remembers how it was opened and filled."""
+
+    hits: list[Hit]
+    opened: list[tuple] = field(default_factory=list)
+
+    def search(self, query: str, *, k: int = 5, mode: str = "hybrid") -> list[Hit]:
+        return self.hits[:k]
+
+    def ingest(self, paths: Sequence[str], *, max_words: int, on_progress: Any) -> IngestReport:
+        from labkit.corpus import Unreadable
+
+        self.opened.append((list(paths), max_words))
+        on_progress(1, 2)
+        on_progress(2, 2)
+        return IngestReport(3, 2, 1, 4, 9, [Unreadable("a b.pdf", "broken file")], 1.5, 7)
+
+    def count(self) -> int:
+        return 42
+
+
+@pytest.fixture
+def store(make_hit: Any, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+    hits = [make_hit("takes 1.6 kg", document_id="SB-1"), make_hit("other", document_id="SM-1")]
+    fake = FakeStore(hits)
+
+    def open_store(db: str, *, create: bool) -> FakeStore:
+        fake.opened.append((db, create))
+        return fake
+
+    monkeypatch.setattr(__main__, "_open_store", open_store)
+    monkeypatch.setattr(__main__, "_course_store", lambda: open_store("the course", create=True))
+    return fake
+
+
+@pytest.fixture
+def llm(tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted = Scripted("tiny", tiny_llm.model, tiny_llm.tokenizer)
+    monkeypatch.setattr(models, "load_language_model", lambda name: scripted)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert f"usage: python -m labkit {command}" in capsys.readouterr().out
+
+
+def test_help_lists_every_command_and_the_version_is_the_packages(capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"\n    {command} " in text for command in COMMANDS)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"labkit {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["ask"],
+        ["ask", "one?", "two?"],
+        ["ask", "?", "-k", "many"],
+        ["ingest", "folder"],
+        ["ingest", "--db", "x"],
+        ["exam", "--system", "oracle"],
+        ["exam", "--limit", "x"],
+        ["doctor", "--colour"],
+        ["lab", "--port", "x"],
+    ],
+    ids=" ".join,
+)
+def test_bad_usage_exits_with_2_and_shows_the_usage(arguments: list[str], capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage: python -m labkit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("the value"), 1),
+        (FileNotFoundError("the file"), 1),
+        (ModuleNotFoundError("the module"), 1),
+        (KeyboardInterrupt(), 1),
+    ],
+)
+def test_failed_work_is_one_line_on_stderr_and_exit_code_1(monkeypatch, capsys, error, code):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(doctor, "examine", fail)
+    assert main(["doctor", "--json"]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert (str(error) or "Stopped") in said.err
+
+
+def test_a_programming_error_is_not_hidden(monkeypatch) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["doctor"])
+
+
+@pytest.mark.parametrize(("level", "code"), [("ok", 0), ("warning", 0), ("problem", 1)])
+def test_doctor_reports_in_words_and_in_json(monkeypatch, capsys, level, code) -> None:
+    finding = doctor.Finding(level, "disk", "Høgås", "do this")
+    report = doctor.Report({"n_cores": 2}, {"torch": "2"}, {"model": "m"}, [finding])
+    monkeypatch.setattr(doctor, "examine", lambda: report)
+    assert main(["doctor"]) == code
+    assert "→ do this" in capsys.readouterr().out
+    assert main(["doctor", "--json"]) == code
+    parsed = json.loads(capsys.readouterr().out)
+    assert parsed["healthy"] is (code == 0)
+    assert parsed["findings"][0]["text"] == "Høgås"
+
+
+def test_fetch_lists_the_catalogue_without_fetching(monkeypatch, capsys, tmp_path) -> None:
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(fetch, "fetch", lambda name: pytest.fail("it fetched"))
+    assert main(["fetch", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(catalogue.CATALOGUE)
+
+
+def test_fetch_brings_the_two_small_models_unless_told_otherwise(monkeypatch, store) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(fetch, "fetch", asked.append)
+    assert main(["fetch"]) == 0
+    assert sorted(asked) == sorted([catalogue.SMALL_MODEL, catalogue.EMBEDDING_MODEL])
+    assert store.opened == [("the course", True)]
+    asked.clear()
+    store.opened.clear()
+    assert main(["fetch", catalogue.GPU_MODEL]) == 0
+    assert (asked, store.opened) == ([catalogue.GPU_MODEL], [])
+
+
+def test_fetching_an_unknown_model_names_the_known_ones(capsys) -> None:
+    assert main(["fetch", "gpt"]) == 1
+    assert catalogue.SMALL_MODEL in capsys.readouterr().err
+
+
+def test_ingest_counts_and_names_what_it_could_not_read(store, capsys) -> None:
+    assert main(["ingest", "a", "b", "--db", "my-db", "--max-words", "30"]) == 0
+    assert store.opened == [("my-db", True), (["a", "b"], 30)]
+    said = capsys.readouterr().out
+    assert "3 added, 2 changed, 1 unchanged, 4 removed; 9 chunks embedded in 1.5 s" in said
+    assert "could not read 'a b.pdf': broken file" in said
+    assert "--db my-db" in said
+
+
+def test_ingest_speaks_json_alone_on_stdout(store, capsys) -> None:
+    assert main(["ingest", "a", "--db", "x", "--json"]) == 0
+    parsed = json.loads(capsys.readouterr().out)
+    assert (parsed["added"], parsed["version"]) == (3, 7)
+    assert parsed["unreadable"] == [{"path": "a b.pdf", "reason": "broken file"}]
+
+
+def test_ask_prints_the_answer_with_its_sources(store, llm, capsys) -> None:
+    assert main(["ask", "How much?", "--db", "my-db", "-k", "1"]) == 0
+    assert store.opened == [("my-db", False)]
+    said = capsys.readouterr().out
+    assert said.startswith(f"{SAID}\nSources:\n  [SB-1] Manual (cited by the model)\n")
+    assert said.count(SAID) == 1
+
+
+def test_ask_speaks_json_alone_on_stdout(store, llm, capsys) -> None:
+    assert main(["ask", "How much?", "--json"]) == 0
+    parsed = json.loads(capsys.readouterr().out)
+    assert store.opened == [("the course", True)]
+    assert parsed["text"] == SAID
+    assert parsed["citations"] == [
+        {"document_id": "SB-1", "chunk_id": "SB-1#0", "origin": "written"}
+    ]
+    assert [hit["document_id"] for hit in parsed["hits"]] == ["SB-1", "SM-1"]
+    assert set(parsed["seconds"]) == {"retrieve", "prompt", "generate"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["ask", "?", "-k", "0"], "-k is 0"), (["ask", " "], "question is empty")],
+)
+def test_ask_refuses_what_makes_no_sense(store, llm, capsys, arguments, message) -> None:
+    assert main(arguments) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_ask_without_a_store_says_how_to_make_one(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("labkit.embed.load_embedder", lambda: None)
+    assert main(["ask", "How much?", "--db", str(tmp_path / "none")]) == 1
+    assert "python -m labkit ingest" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("system", ["base", "rag"])
+def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> None:
+    asked: dict[str, Any] = {}
+
+    def sit(name: str, **options: Any) -> dict:
+        asked.update(options, system=name)
+        return {"figures": {}, "config": {"system": name}}
+
+    monkeypatch.setattr(sit_exam, "sit", sit)
+    monkeypatch.setattr(sit_exam, "render", lambda run: "the table")
+    arguments = ["exam", "--system", system, "--model", "m", "-k", "2", "--limit", "5"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == "the table\n"
+    assert asked == {
+        "system": system,
+        "model": "m",
+        "k": 2,
+        "limit": 5,
+        "store": store if system == "rag" else None,
+        "progress": True,
+    }
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["config"] == {"system": system}
+    assert asked["progress"] is False
+
+
+def test_lab_passes_the_port_and_the_exit_code_on(monkeypatch) -> None:
+    monkeypatch.setattr("labkit.lab.start", lambda *, port: 7 if port == 8899 else 0)
+    assert main(["lab", "--port", "8899"]) == 7
+    assert main(["lab"]) == 0
+
+
+def test_the_module_runs_as_a_command(root: Path) -> None:
+    result = run_python("-m", "labkit", "fetch", "Llama-3.1-70B", cwd=root)
+    assert result.returncode == 1
+    assert "Llama-3.1-70B is for planning only" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def run_python(*arguments: str, cwd: Path, offline: bool = False) -> subprocess.CompletedProcess:
+    command = [sys.executable, *arguments]
+    if offline and can_unshare():
+        command = ["unshare", "-n", *command]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, encoding="utf-8")
+
+
+def can_unshare() -> bool:
+    """Tell whether a process without any network device can be started (root on Linux)."""
+    if shutil.which("unshare") is None or os.geteuid() != 0:
+        return False
+    return subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0
+
+
+def test_documents_become_an_answer_with_sources_without_any_network(
+    root: Path, tmp_path: Path
+) -> None:
+    for name in (catalogue.SMALL_MODEL, catalogue.EMBEDDING_MODEL):
+        if not fetch.is_fetched(name):
+            pytest.skip(f"{name} is not fetched; run: python -m labkit fetch")
+    text = "# Pitch manual\n\nEach pitch bearing of the NV-90 takes 1.6 kg of Norlub grease.\n"
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "PIT.md").write_text(text, encoding="utf-8")
+    db = str(tmp_path / "db")
+    question = "How much grease does a pitch bearing of the NV-90 take?"
+    commands = [
+        ["ingest", str(tmp_path / "docs"), "--db", db, "--json"],
+        ["ask", question, "--db", db, "--json", "--model", catalogue.SMALL_MODEL],
+    ]
+    result = run_python("-c", RUN_WITHOUT_NETWORK, json.dumps(commands), cwd=root, offline=True)
+    assert result.returncode == 0, result.stderr
+    report, answer = map(json.loads, result.stdout.splitlines())
+    assert report["added"] == 1
+    assert answer["text"]
+    assert [hit["document_id"] for hit in answer["hits"]] == ["PIT"]
+    assert "1.6 kg" in answer["prompt"]

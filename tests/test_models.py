@@ -1,0 +1,286 @@
+"""Language models: batched equals single, GGUF comes out as it went in, the real one is whole."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from labkit import catalogue, fetch, models
+from labkit.models import LanguageModel
+
+QUESTIONS = [
+    "How much grease?",
+    "How much grease does each pitch bearing of the turbine take at one service, please?",
+    "Why?",
+]
+
+
+def conversation(question: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
+def test_a_batch_says_what_single_conversations_say(tiny_llm, batch_size: int) -> None:
+    conversations = [conversation(question) for question in QUESTIONS]
+    single = [tiny_llm.generate(messages, max_new_tokens=12) for messages in conversations]
+    batch = tiny_llm.generate_batch(conversations, max_new_tokens=12, batch_size=batch_size)
+    assert batch == single
+    assert len({generation.n_prompt_tokens for generation in single}) == 3
+
+
+def test_greedy_generation_equals_taking_the_likeliest_token_by_hand(tiny_llm) -> None:
+    import torch
+
+    messages = conversation(QUESTIONS[0])
+    ids = tiny_llm.tokenizer(tiny_llm.prompt_text(messages))["input_ids"]
+    n_prompt = len(ids)
+    with torch.inference_mode():
+        for _ in range(8):
+            likeliest = int(tiny_llm.model(torch.tensor([ids])).logits[0, -1].argmax())
+            ids.append(likeliest)
+            if likeliest == tiny_llm.tokenizer.eos_token_id:
+                break
+    expected = tiny_llm.tokenizer.decode(ids[n_prompt:], skip_special_tokens=True).strip()
+    generation = tiny_llm.generate(messages, max_new_tokens=8)
+    assert (generation.text, generation.n_prompt_tokens) == (expected, n_prompt)
+    assert 1 <= generation.n_new_tokens <= 8
+
+
+def test_progress_is_told_after_each_batch(tiny_llm) -> None:
+    told: list[tuple[int, int]] = []
+    conversations = [conversation(question) for question in QUESTIONS]
+    tiny_llm.generate_batch(
+        conversations, max_new_tokens=1, batch_size=2, on_progress=lambda *p: told.append(p)
+    )
+    assert told == [(2, 3), (3, 3)]
+
+
+def test_no_conversations_give_no_answers(tiny_llm) -> None:
+    assert tiny_llm.generate_batch([]) == []
+
+
+def test_streamed_pieces_add_up_to_the_text(tiny_llm) -> None:
+    pieces: list[str] = []
+    said = tiny_llm.generate(conversation("Why?"), max_new_tokens=12, on_text=pieces.append)
+    assert "".join(pieces).strip() == said.text
+    assert said == tiny_llm.generate(conversation("Why?"), max_new_tokens=12)
+
+
+@pytest.mark.parametrize("n", [0, -1])
+def test_generating_no_tokens_is_refused(tiny_llm, n: int) -> None:
+    with pytest.raises(ValueError, match=f"max_new_tokens is {n}"):
+        tiny_llm.generate(conversation("Why?"), max_new_tokens=n)
+
+
+def test_the_prompt_is_the_chat_template_and_is_counted_in_tokens(tiny_llm) -> None:
+    text = tiny_llm.prompt_text(conversation("Why?"))
+    assert text == "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+    ids = tiny_llm.tokenizer.encode(text)
+    assert tiny_llm.count_tokens(text) == len(ids)
+    assert tiny_llm.generate(conversation("Why?"), max_new_tokens=1).n_prompt_tokens == len(ids)
+
+
+def test_a_tokenizer_without_padding_pads_with_the_end_token(tiny_llm) -> None:
+    import copy
+
+    tokenizer = copy.deepcopy(tiny_llm.tokenizer)
+    tokenizer.pad_token = None
+    tokenizer.padding_side = "right"
+    assert LanguageModel("x", tiny_llm.model, tokenizer).tokenizer.pad_token == "<|im_end|>"
+    assert tokenizer.padding_side == "left"
+
+
+def save_as_fetched(llm: LanguageModel, cache: Path, name: str) -> None:
+    folder = cache / "models" / name
+    llm.model.save_pretrained(folder)
+    llm.tokenizer.save_pretrained(folder)
+    (folder / fetch.MARKER).write_text(json.dumps({"sha256": {}}))
+
+
+def test_a_fetched_model_is_loaded_by_name_and_by_auto(tiny_llm, tmp_path, monkeypatch) -> None:
+    import torch
+
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    save_as_fetched(tiny_llm, tmp_path, catalogue.SMALL_MODEL)
+    machine = catalogue.Hardware("CPU", 2, 0, cpu_bf16=False)
+    monkeypatch.setattr(models.hardware, "detect", lambda: machine)
+    loaded = models.load_language_model()
+    assert (loaded.name, loaded.model.dtype) == (catalogue.SMALL_MODEL, torch.float32)
+    assert loaded.generate(conversation("Why?")) == tiny_llm.generate(conversation("Why?"))
+    choice = catalogue.Choice(catalogue.SMALL_MODEL, "cpu", "bfloat16", False, "")
+    loaded = models.load_language_model(catalogue.SMALL_MODEL, choice=choice)
+    assert loaded.model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("all-MiniLM-L6-v2", ValueError, "cannot write answers"),
+        ("gpt", ValueError, "no model 'gpt'"),
+        ("SmolLM2-135M-Instruct", FileNotFoundError, "labkit fetch SmolLM2-135M-Instruct"),
+        ("Llama-3.1-8B", ValueError, "planning only"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_says_why(
+    monkeypatch, tmp_path: Path, name: str, error: type[Exception], message: str
+) -> None:
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    with pytest.raises(error, match=message):
+        models.load_language_model(name)
+
+
+def test_4_bit_weights_without_bitsandbytes_say_what_to_install(monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="pip install 'bitsandbytes"):
+        models._nf4_config("float16")
+
+
+def permuted(weight: np.ndarray, n_heads: int) -> np.ndarray:
+    """Reorder rotary halves into llama.cpp's pairs, as its converter does."""
+    rows, columns = weight.shape
+    halves = weight.reshape(n_heads, 2, rows // n_heads // 2, columns)
+    return halves.swapaxes(1, 2).reshape(rows, columns)
+
+
+def gguf_tensors(model: Any) -> dict[str, np.ndarray]:
+    names = {
+        "model.embed_tokens": "token_embd",
+        "model.norm": "output_norm",
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+        "post_attention_layernorm": "ffn_norm",
+        "input_layernorm": "attn_norm",
+        "model.layers.": "blk.",
+    }
+    tensors = {}
+    for name, weight in model.state_dict().items():
+        if name == "lm_head.weight":
+            continue
+        array = weight.numpy()
+        if "q_proj" in name:
+            array = permuted(array, model.config.num_attention_heads)
+        if "k_proj" in name:
+            array = permuted(array, model.config.num_key_value_heads)
+        for theirs, ours in names.items():
+            name = name.replace(theirs, ours)
+        tensors[name] = array
+    return tensors
+
+
+def write_gguf(path: Path, model: Any, tokenizer: Any) -> None:
+    """Write a model as llama.cpp does: matrices in 4 bits (Q4_1), norms in float32."""
+    import gguf
+
+    config = model.config
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+    writer.add_vocab_size(config.vocab_size)
+    add_tokenizer(writer, tokenizer)
+    q4_1 = gguf.GGMLQuantizationType.Q4_1
+    for name, array in gguf_tensors(model).items():
+        if array.ndim == 2:
+            writer.add_tensor(name, gguf.quants.quantize(array, q4_1), raw_dtype=q4_1)
+        else:
+            writer.add_tensor(name, array)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def add_tokenizer(writer: Any, tokenizer: Any) -> None:
+    import gguf
+
+    facts = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    tokens = sorted(facts["vocab"], key=facts["vocab"].get)
+    special = set(tokenizer.all_special_tokens)
+    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types([control if token in special else normal for token in tokens])
+    writer.add_token_merges([" ".join(pair) for pair in facts["merges"]])
+    writer.add_bos_token_id(tokenizer.bos_token_id)
+    writer.add_eos_token_id(tokenizer.eos_token_id)
+    writer.add_chat_template(tokenizer.chat_template)
+
+
+def test_a_4_bit_gguf_becomes_the_same_model_in_bf16(tmp_path, tiny_tokenizer) -> None:
+    import gguf
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(1)
+    config = LlamaConfig(
+        vocab_size=len(tiny_tokenizer),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=128,
+        rms_norm_eps=1e-5,
+        tie_word_embeddings=True,
+    )
+    original = LlamaForCausalLM(config)
+    write_gguf(tmp_path / "tiny.gguf", original, tiny_tokenizer)
+    models.convert_gguf(tmp_path / "tiny.gguf", tmp_path / "out")
+    assert "quantization_config" not in json.loads((tmp_path / "out/config.json").read_text())
+    converted = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert {weight.dtype for weight in converted.parameters()} == {torch.bfloat16}
+    q4_1 = gguf.GGMLQuantizationType.Q4_1
+    for name, weight in original.state_dict().items():
+        expected = weight.numpy()
+        if expected.ndim == 2:
+            expected = gguf.quants.dequantize(gguf.quants.quantize(expected, q4_1), q4_1)
+        found = converted.state_dict()[name].float().numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-3, rtol=2**-7, err_msg=name)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    text = "<|im_start|>user\nthe pitch bearing 1.6 kg<|im_end|>"
+    assert tokenizer.encode(text) == tiny_tokenizer.encode(text)
+    assert tokenizer.chat_template == tiny_tokenizer.chat_template
+
+
+def test_the_real_small_model_is_whole(real_llm) -> None:
+    import torch
+    from safetensors import safe_open
+
+    folder = fetch.model_dir(catalogue.SMALL_MODEL)
+    config = json.loads((folder / "config.json").read_text())
+    assert "quantization_config" not in config
+    assert config["dtype"] == "bfloat16"
+    with safe_open(folder / "model.safetensors", "pt") as file:
+        dtypes = {file.get_slice(name).get_dtype() for name in file.keys()}
+    assert dtypes == {"BF16"}
+    n_parameters = sum(weight.numel() for weight in real_llm.model.parameters())
+    assert n_parameters == catalogue.card(catalogue.SMALL_MODEL).n_parameters == 134_515_008
+    assert real_llm.model.dtype == torch.float32
+    fetch.verify(folder)
+
+
+def test_the_real_small_model_knows_a_capital_and_stops(real_llm) -> None:
+    said = real_llm.generate(conversation("What is the capital of France?"), max_new_tokens=24)
+    assert "Paris" in said.text
+    assert said.n_new_tokens < 24
+    assert "<|" not in said.text
+
+
+def test_the_real_small_model_answers_alike_in_a_batch(real_llm) -> None:
+    conversations = [conversation(question) for question in QUESTIONS]
+    single = [real_llm.generate(messages, max_new_tokens=6) for messages in conversations]
+    assert real_llm.generate_batch(conversations, max_new_tokens=6) == single

@@ -1,0 +1,403 @@
+"""The builder on a tiny made-up lesson: what it writes, and which faults it finds."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from labkit import course, notebook_outputs, notebook_rules, notebooks
+from labkit.notebook_source import SETUP_CELL, Lesson, convert, lessons, locate
+
+HEAD = """\
+# %% [markdown]
+# # A toy lesson
+# {{colab_badge}}
+#
+# **Does twice two make four?**
+
+# %% [markdown]
+# You will be able to
+#
+# - add
+# - double
+# - check
+#
+# | run time | RAM |
+# |---|---|
+# | not measured | not measured |
+
+# %% tags=["setup"]
+# The builder fills this in.
+
+# %%
+import sys
+"""
+SECTION = """
+# %% [markdown]
+# ## Section {n}
+# **Predict.** What is twice {n}?
+
+# %%
+print("twice {n} is", 2 * {n})
+
+# %%
+value = {n}
+
+# %%
+value + 1
+
+# %% [markdown]
+# **Explain.** It is what you said.
+
+# %%
+value + 2
+
+# %% [markdown]
+# A word more.
+"""
+EXERCISE = """
+# %% [markdown]
+# ### Exercise {n} (easy, 5 minutes): double a number
+# <details><summary>Hint</summary> Add it to itself. </details>
+
+# %% tags=["stub"]
+def double(x):
+    raise NotImplementedError
+
+# %% tags=["solution"]
+def double(x):
+    return 2 * x
+
+# %%
+class check:
+    def double(fn):
+        try:
+            print("✓ double" if fn(2) == 4 else "✗ double")
+        except NotImplementedError:
+            print("· double: not attempted yet.")
+
+check.double(double)
+"""
+TAIL = """
+# %% [markdown]
+# ## Recap
+# - Doubling works.
+
+# %% [markdown]
+# ## What this does not show
+# Anything else.
+
+# %% [markdown]
+# ## Next
+# Nothing.
+
+# %% [markdown]
+# ## Claims
+# | claim | measured |
+# |---|---|
+# | 2 + 2 = 4 | 4 |
+"""
+SOURCE = (
+    HEAD
+    + "".join(SECTION.format(n=n) for n in range(1, 6))
+    + "".join(EXERCISE.format(n=n) for n in (1, 2))
+    + TAIL
+)
+
+
+def make(root: Path, source: str = SOURCE, name: str = "90_toy") -> Lesson:
+    """Write a course of one lesson, with a labkit that installs nothing."""
+    (root / "notebooks" / "src").mkdir(parents=True, exist_ok=True)
+    (root / "labkit").mkdir(exist_ok=True)
+    (root / "labkit" / "__init__.py").write_text("")
+    (root / "labkit" / "bootstrap.py").write_text("def install_missing(): ...\n")
+    lesson = Lesson(root=root, name=name)
+    lesson.source.write_text(source)
+    return lesson
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Lesson:
+    lesson = make(tmp_path_factory.mktemp("course"))
+    notebooks.build_lesson(lesson, "student")
+    notebooks.build_lesson(lesson, "solutions")
+    return lesson
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=nbformat.NO_CONVERT)
+
+
+def test_built_notebooks_have_no_problems(built: Lesson) -> None:
+    assert notebooks.problems(built.built("student")) == []
+    assert notebooks.problems(built.built("solutions")) == []
+
+
+def test_student_gets_stubs_and_solutions_get_solutions(built: Lesson) -> None:
+    student = built.built("student").read_text()
+    solved = built.built("solutions").read_text()
+    assert "raise NotImplementedError" in student and "return 2 * x" not in student
+    assert "raise NotImplementedError" not in solved and "return 2 * x" in solved
+    assert "not attempted yet" in student and "✓ double" in solved
+
+
+def test_setup_cell_and_badge_are_filled_in(built: Lesson) -> None:
+    cells = read(built.built("solutions")).cells
+    assert SETUP_CELL in [cell.source for cell in cells]
+    assert "blob/main/notebooks/solutions/90_toy.ipynb)" in cells[0].source
+    assert "{{colab_badge}}" not in cells[0].source
+
+
+def test_notebook_is_valid_and_stamped(built: Lesson) -> None:
+    notebook = read(built.built("student"))
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert notebook.metadata.labkit.mode == "full"
+    assert re.fullmatch("[0-9a-f]{64}", notebook.metadata.labkit.source_sha256)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "version" not in notebook.metadata.language_info
+
+
+def test_second_build_is_the_same_to_the_byte(built: Lesson) -> None:
+    before = built.built("student").read_bytes()
+    notebooks.build_lesson(built, "student")
+    assert built.built("student").read_bytes() == before
+
+
+def test_only_changed_sources_are_stale(tmp_path: Path) -> None:
+    lesson = make(tmp_path)
+    assert notebooks.is_stale(lesson, "student")
+    notebooks.build_lesson(lesson, "student", fast=True)
+    assert notebooks.is_stale(lesson, "student")
+    assert not notebooks.is_stale(lesson, "student", fast=True)
+    assert "This is not a full build" in "".join(notebooks.problems(lesson.built("student")))
+    notebooks.build_lesson(lesson, "student")
+    assert not notebooks.is_stale(lesson, "student")
+    lesson.source.write_bytes(lesson.source.read_bytes().replace(b"\n", b"\r\n"))
+    assert not notebooks.is_stale(lesson, "student")
+    lesson.source.write_text(SOURCE + "\n# %%\n1 + 1\n")
+    assert notebooks.is_stale(lesson, "student")
+
+
+def test_failing_cell_stops_the_build_and_keeps_the_old_notebook(tmp_path: Path) -> None:
+    from nbclient.exceptions import CellExecutionError
+
+    lesson = make(tmp_path, SOURCE + "\n# %%\n1 / 0\n")
+    lesson.built("student").write_text("old")
+    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+        notebooks.build_lesson(lesson, "student")
+    assert lesson.built("student").read_text() == "old"
+    assert not list(lesson.built("student").parent.glob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("code", "finding"),
+    [
+        ("import warnings\nwarnings.warn('old')", "text on the error stream"),
+        ("print('FutureWarning: x will change')", "a warning"),
+        ("print('/home/someone/x')", "an absolute path"),
+        ("import os\nos.getcwd()", "an absolute path"),
+        ("import sys\nsys.prefix", "a path of this machine"),
+        ("import traceback\ntry:\n    1/0\nexcept ZeroDivisionError:\n    "
+         "print(traceback.format_exc())", "a traceback"),
+        ("print('  0%|          | 0/10')", "an unfinished progress bar"),
+        ("object()", "an object's address"),
+        ("import sys\nprint('oops', file=sys.stderr)", "'oops'"),
+    ],
+)  # fmt: skip
+def test_outputs_that_may_not_be_saved_are_refused(tmp_path: Path, code: str, finding: str) -> None:
+    lesson = make(tmp_path, f"{HEAD}\n# %%\n{code}\n")
+    with pytest.raises(ValueError, match="was not written") as caught:
+        notebooks.build_lesson(lesson, "student", fast=True)
+    assert finding in str(caught.value)
+    assert not lesson.built("student").exists()
+
+
+def test_widget_views_are_dropped_and_streams_joined(tmp_path: Path) -> None:
+    code = (
+        "import ipywidgets\nfrom IPython.display import display\n"
+        "display(ipywidgets.IntSlider())\nprint('a', flush=True)\nprint('\\x1b[31mb\\x1b[0m')\n"
+        "print('old\\rnew')"
+    )
+    lesson = make(tmp_path, f"{HEAD}\n# %%\n{code}\n")
+    notebook = read(notebooks.build_lesson(lesson, "student", fast=True))
+    assert "widgets" not in notebook.metadata
+    assert [output.text for output in notebook.cells[-1].outputs] == ["a\nb\nnew\n"]
+
+
+def test_modes_reach_the_kernel_and_it_runs_beside_the_notebooks(tmp_path: Path) -> None:
+    code = (
+        "import os\nfrom pathlib import Path\n"
+        "print(os.environ['LABKIT_FAST'], os.environ['LABKIT_STATIC'], Path.cwd().name)"
+    )
+    lesson = make(tmp_path, f"{HEAD}\n# %%\n{code}\n")
+    notebook = read(notebooks.build_lesson(lesson, "student", fast=True))
+    assert notebook.cells[-1].outputs[0].text == "1 1 notebooks\n"
+
+
+def test_kernel_is_gone_after_a_run_that_failed(tmp_path: Path) -> None:
+    from nbclient.exceptions import CellExecutionError
+
+    code = "import os\nfrom pathlib import Path\nPath('pid').write_text(str(os.getpid()))\n1 / 0"
+    lesson = make(tmp_path, f"{HEAD}\n# %%\n{code}\n")
+    with pytest.raises(CellExecutionError):
+        notebooks.build_lesson(lesson, "student", fast=True)
+    assert not psutil.pid_exists(int((tmp_path / "notebooks" / "pid").read_text()))
+
+
+def test_running_leaves_nothing_in_the_home_folder(tmp_path: Path, monkeypatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("IPYTHONDIR", raising=False)
+    notebooks.build_lesson(make(tmp_path / "course"), "student", fast=True)
+    assert list(home.rglob("*")) == []
+
+
+def edit_cell(index: int, **changes: object) -> Callable[[dict], None]:
+    return lambda notebook: notebook["cells"][index].update(changes)
+
+
+FAULTS = {
+    "The cells are not those of the source": edit_cell(-1, source="edited by hand"),
+    "The cell ids are not the builder's": edit_cell(0, id="random"),
+    "not all run in order": edit_cell(2, execution_count=7),
+    "No cell has an output": lambda nb: [c.update(outputs=[]) for c in nb["cells"]
+                                         if c["cell_type"] == "code"],
+    "The source changed": lambda nb: nb["metadata"]["labkit"].update(source_sha256="0"),
+    "not a full build": lambda nb: nb["metadata"]["labkit"].update(mode="fast"),
+    "execution times": lambda nb: nb["cells"][2]["metadata"].update(execution={}),
+    "widget state": lambda nb: nb["metadata"].update(widgets={}),
+    "an absolute path": lambda nb: nb["cells"][5]["outputs"][0].update(text="/tmp/x"),
+    "bytes; at most": lambda nb: nb["cells"][5]["outputs"][0].update(text="x" * 1_100_000),
+    "does not say 'not attempted yet'": lambda nb: [
+        c.update(outputs=[]) for c in nb["cells"] if "check.double(" in "".join(c["source"])],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", FAULTS)
+def test_seeded_fault_in_a_built_notebook_is_found(
+    built: Lesson, tmp_path: Path, sentence: str
+) -> None:
+    lesson = make(tmp_path)
+    notebook = json.loads(built.built("student").read_text())
+    FAULTS[sentence](notebook)
+    lesson.built("student").write_text(json.dumps(notebook))
+    assert any(sentence in found for found in notebooks.problems(lesson.built("student")))
+
+
+def test_missing_notebook_and_missing_source_are_named(tmp_path: Path) -> None:
+    lesson = make(tmp_path)
+    assert "is not built" in notebooks.problems(lesson.built("student"))[0]
+    stray = lesson.built("student").with_name("91_stray.ipynb")
+    assert "no source notebooks/src/91_stray.py" in notebooks.problems(stray)[0]
+
+
+def test_solution_that_fails_its_check_is_refused(tmp_path: Path) -> None:
+    lesson = make(tmp_path, SOURCE.replace("return 2 * x", "return x"))
+    with pytest.raises(ValueError, match="does not pass its check"):
+        notebooks.build_lesson(lesson, "solutions", fast=True)
+
+
+ANATOMY = {
+    "not a `# Title` with the one question": ("four?**", "four.**"),
+    "no Colab badge": ("{{colab_badge}}", ""),
+    "'You will be able to' is not followed": ("# - add\n", ""),
+    "No table of reading time": ("# | run time | RAM |\n# |---|---|\n# | not measured | not "
+                                 "measured |\n", ""),
+    "0 passages start with **Predict.**": ("**Predict.**", "Predict"),
+    "5 passages **Predict**, 0 **Explain**": ("**Explain.**", "So"),
+    "0 exercises; 2 to 4": ("### Exercise", "### Task"),
+    "does not say its difficulty": ("5 minutes", "5 min"),
+    "has no hint in <details>": ("<details>", "<em>"),
+    "2 exercises, but 0 stubs": (' tags=["stub"]', ""),
+    "no '## Recap'": ("## Recap", "## Summary"),
+    "no '## What this does not show'": ("## What this does", "## What it does"),
+    "no '## Next'": ("## Next", "## Later"),
+    "no '## Claims'": ("## Claims", "## Results"),
+    "lines of code; at most 25": ("value + 1", "(\n" + "1 +\n" * 30 + "1)"),
+    "words of prose; at most 80": ("# A word more.", "# " + "word " * 81),
+    "holds a shell line or a magic": ("value + 1", "!pip list"),
+    "code cells; 25 to 45": ("\n# %%\nvalue + 1\n\n# %%", "\n# %%"),
+    "The median code cell has": ("\n# %%\n", "\n# %%\n" + "value = 1\n" * 7),
+    "Markdown cells a code cell": ("# %% [markdown]\n# A word more.\n", "# %%\nvalue\n"),
+    "A code cell stands before the setup": ("# %% [markdown]\n# You will",
+                                            "# %%\n1\n# %% [markdown]\n# You will"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", ANATOMY)
+def test_seeded_fault_in_the_anatomy_is_found(tmp_path: Path, sentence: str) -> None:
+    old, new = ANATOMY[sentence]
+    assert old in SOURCE
+    notebook = convert(make(tmp_path, SOURCE.replace(old, new)), "student")
+    faults = notebook_rules.cell_faults(notebook)
+    faults += notebook_rules.anatomy_faults(notebook, name="90_toy")
+    assert any(sentence in fault for fault in faults), faults
+
+
+def test_words_in_tables_code_hints_and_addresses_do_not_count() -> None:
+    markdown = (
+        "# Title here\nTwo [words here](http://x.y/z)\n| a | b |\n```\ncode here\n```\n"
+        "<details>folded words</details>\n- one"
+    )
+    assert notebook_rules.count_words(markdown) == 4
+    assert notebook_rules.count_words(markdown, front_matter=True) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (HEAD.replace("setup", "setpu"), "'setpu'; allowed are setup, solution, stub"),
+        (HEAD.replace(' tags=["setup"]', ""), "0 cells are tagged setup"),
+        (HEAD + '\n# %% tags=["setup"]\n1\n', "2 cells are tagged setup"),
+    ],
+)
+def test_wrong_tags_are_refused(tmp_path: Path, source: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        convert(make(tmp_path, source), "student")
+
+
+def test_built_path_leads_back_to_its_lesson(tmp_path: Path) -> None:
+    lesson = make(tmp_path)
+    assert locate(lesson.built("student")) == (lesson, "student")
+    assert locate(lesson.built("solutions")) == (lesson, "solutions")
+    assert lessons(tmp_path) == [lesson]
+
+
+def test_command_line_builds_checks_and_names_unknown_lessons(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    make(tmp_path)
+    monkeypatch.setattr(notebooks.settings, "course_dir", lambda: tmp_path)
+    assert notebooks.main(["check", "90"]) == 1
+    assert notebooks.main(["build", "90"]) == 0
+    assert "90_toy (student): built in" in capsys.readouterr().out
+    assert notebooks.main(["build"]) == 0
+    assert "90_toy (solutions): up to date" in capsys.readouterr().out
+    assert notebooks.main(["check"]) == 0
+    assert notebooks.main(["build", "42"]) == 2
+    assert "No lesson starts with '42'; there are: 90_toy." in capsys.readouterr().err
+
+
+def test_course_prints_times_writes_pages_and_goes_on_after_a_failure(
+    tmp_path: Path, capsys
+) -> None:
+    broken = make(tmp_path, HEAD + "\n# %%\n1 / 0\n", name="01_broken")
+    fine = make(tmp_path, HEAD + "\n# %%\nprint('hello')\n", name="02_fine")
+    assert course.run([broken, fine], tmp_path / "html") == 1
+    said = capsys.readouterr().out
+    assert re.search(r"01_broken +[\d.]+ s  failed", said) and "ZeroDivisionError" in said
+    assert re.search(r"02_fine +[\d.]+ s  ran", said)
+    assert "hello" in (tmp_path / "html" / "02_fine.html").read_text()
+    assert not fine.built("student").exists()
+
+
+def test_dirt_in_pictures_is_not_looked_for() -> None:
+    output = nbformat.v4.new_output("display_data", data={"image/png": "/home/x"})
+    cell = nbformat.v4.new_code_cell("x", outputs=[output])
+    assert notebook_outputs.dirt(nbformat.v4.new_notebook(cells=[cell])) == []

@@ -1,0 +1,108 @@
+"""Recorded runs: complete, whole, and found again."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from labkit import hardware, results
+
+
+def exam_run(folder: Path, name: str, share: float) -> None:
+    figures = {"exact_match": {"mean": share, "low": 0, "high": 1, "n": 9}}
+    results.record(name, figures, config={"system": name}, folder=folder)
+
+
+def test_a_run_is_recorded_with_everything_needed_to_judge_it(tmp_path: Path) -> None:
+    path = results.record(
+        "bench-1", {"wall_s": 1.5, "name": "Høgås"}, config={"command": "x"}, folder=tmp_path
+    )
+    run = json.loads(path.read_text(encoding="utf-8"))
+    assert path == tmp_path / "bench-1.json"
+    assert run["figures"] == {"wall_s": 1.5, "name": "Høgås"}
+    assert run["config"] == {"command": "x"}
+    assert run["hardware"] == hardware.detect().as_dict()
+    assert run["versions"] == hardware.versions()
+    day = datetime.fromisoformat(run["date"]).date()
+    assert abs((datetime.now(UTC).date() - day).days) <= 1
+    assert results.load("bench-1", folder=tmp_path) == run
+
+
+def test_the_file_ends_with_a_newline_and_keeps_letters_readable(tmp_path: Path) -> None:
+    data = results.record("a", {"site": "Sørhaug"}, config={}, folder=tmp_path).read_bytes()
+    assert data.endswith(b"}\n")
+    assert "Sørhaug".encode() in data
+    assert b"\r" not in data
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "a\\b", "", ".hidden", "-x", "Upper", "with space", "x\n", "..", "c:x"]
+)
+def test_a_name_that_could_leave_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot name a run"):
+        results.record(name, {}, config={}, folder=tmp_path / "inside")
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_the_same_name_replaces_the_earlier_run(tmp_path: Path) -> None:
+    results.record("a", {"x": 1}, config={}, folder=tmp_path)
+    results.record("a", {"x": 2}, config={}, folder=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert results.load("a", folder=tmp_path)["figures"] == {"x": 2}
+
+
+def test_a_run_that_was_not_recorded_is_none(tmp_path: Path) -> None:
+    assert results.load("nothing", folder=tmp_path) is None
+
+
+@pytest.mark.parametrize("failing", [(os, "replace"), (Path, "write_text")], ids=str)
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    monkeypatch, tmp_path: Path, failing: tuple
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+
+    def fail(temporary: Path, *args: object, **kwargs: object) -> None:
+        temporary.touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*failing, fail)
+        with pytest.raises(OSError, match="No space left"):
+            results.write_atomically(path, "new")
+    assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
+    assert path.read_text() == "old"
+
+
+def test_the_old_file_stays_whole_until_the_new_one_is_whole(monkeypatch, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    true_replace = os.replace
+
+    def look_first(source: str, target: Path) -> None:
+        assert path.read_text() == "old"
+        assert Path(source).read_text() == "new"
+        assert Path(source).parent == path.parent
+        true_replace(source, target)
+
+    monkeypatch.setattr(os, "replace", look_first)
+    results.write_atomically(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_recorded_files_can_be_read_by_others(tmp_path: Path) -> None:
+    path = results.record("a", {}, config={}, folder=tmp_path)
+    other = tmp_path / "other"
+    other.touch()
+    assert path.stat().st_mode == other.stat().st_mode
+
+
+def test_the_leaderboard_holds_exam_runs_only_best_first(tmp_path: Path) -> None:
+    for name, share in [("exam-base-x", 0.1), ("exam-rag-x", 0.6), ("exam-lora-x", 0.4)]:
+        exam_run(tmp_path, name, share)
+    results.record("bench-retrieval", {"wall_s": 1}, config={}, folder=tmp_path)
+    names = [run["name"] for run in results.leaderboard(folder=tmp_path)]
+    assert names == ["exam-rag-x", "exam-lora-x", "exam-base-x"]
+    assert results.leaderboard(folder=tmp_path / "empty") == []
