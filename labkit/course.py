@@ -26,7 +26,7 @@ class LessonRun:
 def run(chosen: list[Lesson], html_dir: Path) -> int:
     """Run the lessons in full mode, print a table and write one HTML page each.
 
-    A lesson that fails does not stop the others.
+    A lesson that fails does not stop the others; a kernel that dies does (see `KernelError`).
 
     Returns
     -------
@@ -36,7 +36,11 @@ def run(chosen: list[Lesson], html_dir: Path) -> int:
     if not chosen:
         print("There are no lessons in notebooks/src yet.")
         return 0
-    runs = [_run_lesson(lesson, html_dir) for lesson in chosen]
+    try:
+        runs = [_run_lesson(lesson, html_dir) for lesson in chosen]
+    except notebook_outputs.KernelError as error:
+        print(f"{error} Run the same command again.")
+        return 1
     width = max(len(one.name) for one in runs)
     print(f"\n{'lesson':<{width}}  {'time':>9}  result")
     for one in runs:
@@ -49,14 +53,12 @@ def run(chosen: list[Lesson], html_dir: Path) -> int:
 
 
 def _run_lesson(lesson: Lesson, html_dir: Path) -> LessonRun:
-    from nbclient.exceptions import CellExecutionError
-
     print(f"{lesson.name} …", flush=True)
     notebook = convert(lesson, "student")
     start, error = time.perf_counter(), None
     try:
         notebook_outputs.execute(notebook, lesson.root / "notebooks")
-    except CellExecutionError as failure:
+    except notebook_outputs.CellError as failure:
         error = str(failure)
     wall_s = time.perf_counter() - start
     notebook_outputs.clean(notebook)

@@ -24,7 +24,7 @@ _PREFIXES = {
     "bge-base-en": ("Represent this sentence for searching relevant passages: ", ""),
     "bge-large-en": ("Represent this sentence for searching relevant passages: ", ""),
 }
-_BATCH_ON_CPU = 16
+_BATCH_ON_CPU = 32
 _BATCH_ON_GPU = 128
 
 

@@ -64,13 +64,15 @@ class Ingestion:
     ) -> IngestReport:
         """Read, embed and commit everything; then drop what is gone and update the text index."""
         started = time.perf_counter()
-        roots = [os.path.realpath(path) for path in as_paths(paths)]
+        folders = as_paths(paths)
+        roots = [os.path.realpath(folder) for folder in folders]
         unreadable: list[Unreadable] = []
-        for document in read_documents(paths, unreadable=unreadable, on_file=on_file):
+        for document in read_documents(folders, unreadable=unreadable, on_file=on_file):
             try:
                 self._take(document, roots)
             except _LeftOut as error:
-                unreadable.append(Unreadable(document.path, str(error)))
+                reason = f"document {document.id!r} is left out: {error}"
+                unreadable.append(Unreadable(document.path, reason))
             if len(self._rows) >= BATCH_CHUNKS:
                 self._commit()
         self._commit()
@@ -92,7 +94,7 @@ class Ingestion:
             self._counts["unchanged"] += 1
             return
         if not _is_below(old_source, roots) and os.path.exists(old_source):
-            raise _LeftOut(f"its id {document.id!r} is already used by {old_source}")
+            raise _LeftOut(f"its id is already used by {old_source}")
         values = self._typed(document)
         if old_mark is not None:
             self._known.pop(document.id)

@@ -30,6 +30,14 @@ _DIRT = {
 }
 
 
+class CellError(RuntimeError):
+    """A cell failed or took too long."""
+
+
+class KernelError(RuntimeError):
+    """The kernel died while a cell ran."""
+
+
 def execute(notebook: Any, cwd: Path, *, fast: bool = False, timeout_s: int = 3600) -> None:
     """Run all cells in a fresh kernel of this interpreter; outputs land in `notebook`.
 
@@ -49,28 +57,30 @@ def execute(notebook: Any, cwd: Path, *, fast: bool = False, timeout_s: int = 36
 
     Raises
     ------
-    nbclient.exceptions.CellExecutionError
-        If a cell fails; the message shows the cell and its error.
+    CellError
+        If a cell fails or takes too long; the message shows the cell and its error.
+    KernelError
+        If the kernel dies: out of memory, or stopped by Ctrl-C.
     """
-    from jupyter_client.kernelspec import KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellControlSignal, DeadKernelError
 
     with tempfile.TemporaryDirectory(prefix="labkit-kernel-") as scratch:
-        manager = AsyncKernelManager(
-            kernel_name="python3",
-            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
-            connection_file=str(Path(scratch) / "kernel.json"),
-            **({"transport": "ipc", "ip": f"{scratch}/kernel"} if os.name == "posix" else {}),
-        )
         client = NotebookClient(
             notebook,
-            km=manager,
+            km=_kernel_manager(scratch),
             timeout=timeout_s,
             record_timing=False,
             resources={"metadata": {"path": str(cwd)}},
         )
-        client.execute(env=_environment(Path(scratch), fast=fast), cleanup_kc=True)
+        try:
+            client.execute(env=_environment(Path(scratch), fast=fast), cleanup_kc=True)
+        except CellControlSignal as error:
+            raise CellError(_ANSI.sub("", str(error))) from None
+        except (DeadKernelError, AssertionError) as error:
+            if isinstance(error, AssertionError) and client.km is not None:
+                raise  # nbclient asserts that there is a kernel after it ended it on Ctrl-C
+            raise KernelError("The kernel died: out of memory, or stopped by Ctrl-C.") from None
 
 
 def clean(notebook: Any) -> None:
@@ -137,6 +147,19 @@ def _places_of_this_machine() -> list[str]:
     """Return folders whose names must not leave this machine; "/" alone would match anything."""
     places = {str(Path.home()), sys.prefix, str(Path(__file__).resolve().parents[1])}
     return [place for place in places if len(Path(place).parts) > 2]
+
+
+def _kernel_manager(scratch: str) -> Any:
+    """Return a manager of this interpreter's kernel that talks through files where that works."""
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+
+    return AsyncKernelManager(
+        kernel_name="python3",
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+        connection_file=str(Path(scratch) / "kernel.json"),
+        **({"transport": "ipc", "ip": f"{scratch}/kernel"} if os.name == "posix" else {}),
+    )
 
 
 def _environment(scratch: Path, *, fast: bool) -> dict[str, str]:

@@ -42,8 +42,8 @@ def build_lesson(lesson: Lesson, variant: Variant, *, fast: bool = False) -> Pat
 
     Raises
     ------
-    nbclient.exceptions.CellExecutionError
-        If a cell fails.
+    CellError, KernelError
+        If a cell fails or the kernel dies.
     ValueError
         If the outputs may not be saved; the message lists why.
     """
@@ -169,8 +169,6 @@ def _chosen(root: Path, names: list[str]) -> list[Lesson]:
 
 
 def _build(chosen: list[Lesson], *, fast: bool, force: bool) -> int:
-    from nbclient.exceptions import CellExecutionError
-
     failed = 0
     for lesson, variant in ((x, v) for x in chosen for v in VARIANTS):
         label = f"{lesson.name} ({variant})"
@@ -180,9 +178,12 @@ def _build(chosen: list[Lesson], *, fast: bool, force: bool) -> int:
         start = time.perf_counter()
         try:
             build_lesson(lesson, variant, fast=fast)
-        except (CellExecutionError, ValueError) as error:
+        except (notebook_outputs.CellError, ValueError) as error:
             failed += 1
             print(f"{label}: FAILED\n{error}", file=sys.stderr)
+        except notebook_outputs.KernelError as error:  # Ctrl-C means all of them
+            print(f"{label}: {error} The lessons after it were not built.", file=sys.stderr)
+            return 1
         else:
             print(f"{label}: built in {time.perf_counter() - start:.1f} s")
     return 1 if failed else 0

@@ -173,31 +173,34 @@ def counts(
     caption: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw counts as stacked horizontal bars, one bar a row, each part with its number.
+    """Draw how each row's count divides: stacked bars in percent, labelled with the counts.
 
     Parameters
     ----------
     rows
-        ``{"lookup": {"both": 70, "only text": 9}, …}``; a part that is missing counts 0.
+        ``{"lookup": {"both": 70, "only text": 9}, …}``; a missing part counts 0, a row has at
+        least one count above 0.
     title
         The finding, as a sentence.
     xlabel, caption
-        What is counted; where and when it was measured.
+        What the percents are of; where and when it was measured.
     """
     ax = _axes(ax, title, caption)
+    totals = {name: sum(row.values()) for name, row in rows.items()}
+    labels = [f"{name} ({total})" for name, total in totals.items()]
     left = np.zeros(len(rows))
-    for i, name in enumerate(dict.fromkeys(part for row in rows.values() for part in row)):
-        widths = np.array([row.get(name, 0) for row in rows.values()])
+    for i, part in enumerate(dict.fromkeys(part for row in rows.values() for part in row)):
+        numbers = [row.get(part, 0) for row in rows.values()]
+        widths = 100 * np.array(numbers) / list(totals.values())
         drawn = ax.barh(
-            list(rows), widths, left=left, color=COLOURS[i % 8], hatch=HATCHES[i % 8],
-            edgecolor="white", label=name,
+            labels, widths, left=left, color=COLOURS[i % 8], hatch=HATCHES[i % 8],
+            edgecolor="white", label=part,
         )  # fmt: skip
-        written = ax.bar_label(
-            drawn, [str(n) if n else "" for n in widths], label_type="center", fontsize="small"
-        )
-        for text in written:
+        shown = [str(number) if number else "" for number in numbers]
+        for text in ax.bar_label(drawn, shown, label_type="center", fontsize="small"):
             text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.9})
         left += widths
+    ax.set_xlim(0, 100)
     ax.set_xlabel(xlabel)
     ax.invert_yaxis()
     ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.2), frameon=False)

@@ -8,6 +8,7 @@ Used by lessons 02, 04 and 12 through ``labkit.corpus``.
 import csv
 import io
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -158,6 +159,8 @@ def _convert(data: bytes, ending: str) -> RawDocument:
 
     Given a broken file, ``MarkItDown().convert`` falls back to reading it as plain text.
     """
+    # markitdown brings onnxruntime, which would note the machine in the user's cache folder.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from markitdown import StreamInfo, converters
 
     if data.startswith(_OLD_OFFICE):

@@ -119,15 +119,19 @@ def answer_card(answer: "rag.Answer") -> str:
     )
 
 
-def ask_box(store: "Store", llm: "LanguageModel", *, question: str = "", k: int = 3) -> Any:
+def ask_box(
+    store: "Store", llm: "LanguageModel", *, question: str = "", k: int | None = None
+) -> Any:
     """Return a box with a question and k; its button shows the answer, its sources and passages.
 
     Parameters
     ----------
     store, llm
         Where passages come from, and the model that writes.
-    question, k
+    question
         What the box shows first; nothing is asked before the button is pressed.
+    k
+        Passages to show the model; ``None`` takes what suits it (``catalogue.passages_for``).
 
     Returns
     -------
@@ -136,6 +140,9 @@ def ask_box(store: "Store", llm: "LanguageModel", *, question: str = "", k: int 
     """
     import ipywidgets as w
 
+    from labkit import catalogue
+
+    k = k or catalogue.passages_for(llm.name)
     text = w.Text(value=question, placeholder="Ask the documents", description="Question")
     depth = w.IntSlider(value=k, min=1, max=10, description="k")
     button = w.Button(description="Ask", button_style="primary")

@@ -32,18 +32,18 @@ INVENTED = score(answerable=False, wrong_but_confident=True)
 @pytest.mark.parametrize(
     ("metric", "mean", "n"),
     [
-        ("exact_match", 2 / 5, 5),
-        ("house_format", 1 / 5, 5),
+        ("exact_match", 2 / 6, 6),
+        ("house_format", 1 / 6, 6),
         ("citation_precision", 0.5, 1),
         ("citation_recall", 1.0, 1),
-        ("abstention_precision", 1 / 2, 2),
+        ("abstention_precision", 1 / 3, 3),
         ("abstention_recall", 1 / 2, 2),
-        ("false_abstention", 1 / 3, 3),
-        ("wrong_but_confident", 2 / 5, 5),
+        ("false_abstention", 2 / 4, 4),
+        ("wrong_but_confident", 2 / 6, 6),
     ],
 )
 def test_a_metric_is_averaged_over_the_answers_it_applies_to(metric, mean, n) -> None:
-    interval = average([RIGHT, WRONG, REFUSED, DECLINED, INVENTED], metric)
+    interval = average([RIGHT, WRONG, REFUSED, REFUSED, DECLINED, INVENTED], metric)
     assert interval.mean == pytest.approx(mean)
     assert interval.n == n
     assert interval.low <= interval.mean <= interval.high

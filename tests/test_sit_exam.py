@@ -184,7 +184,7 @@ def test_the_leaderboard_page_shows_both_systems_best_first(llm, store, tmp_path
     assert "| base, Tiny-1 |" in page
     assert "| rag, Tiny-1, k = 5 |" in page
     assert "75 (25–100)" in page
-    assert "`python -m labkit exam --system rag --model Tiny-1 -k 3`" in page
+    assert "`python -m labkit exam --system rag --model Tiny-1 -k 5`" in page
     header = next(line for line in page.split("\n") if line.startswith("| system | lookup"))
     assert header.count("|") == len(exam.KINDS) + 3
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from labkit import rag, widgets
+from labkit import catalogue, rag, widgets
 
 NASTY = '<script>alert("kettle")</script> & <img src=x onerror=alert(1)>'
 
@@ -24,6 +24,8 @@ class FakeStore:
 
 class SayingModel:
     """Says one text, piece by piece, and counts words as tokens."""
+
+    name = "SmolLM2-135M-Instruct"
 
     def __init__(self, text: str, *, error: Exception | None = None) -> None:
         self.text = text
@@ -84,6 +86,11 @@ def test_ask_box_answers_with_the_chosen_k_only_when_asked(make_hit: Callable) -
     assert store.wanted == [2]
     assert "1.6 kg &lt;b&gt;" in box["shown"].value and "hose" not in box["shown"].value
     assert box["button"].disabled is False
+
+
+def test_ask_box_starts_with_the_number_of_passages_that_suits_the_model() -> None:
+    box = parts(widgets.ask_box(FakeStore([]), SayingModel("")))
+    assert box["k"].value == catalogue.passages_for(SayingModel.name)
 
 
 @pytest.mark.parametrize("question", ["", "   "])

@@ -88,11 +88,12 @@ from labkit import corpus
 folder = settings.data_dir() / "documents"
 documents = {d.id: d for d in corpus.read_documents(folder, unreadable=[])}
 proofs = {(e.document, e.quote) for q in train for e in q.evidence if e.document in documents}
-print(f"{len(documents)} documents; {len(proofs)} quotes of them prove the training answers")
+length = sum(len(quote) for _, quote in proofs) / len(proofs)
+print(f"{len(documents)} documents; {len(proofs)} proofs of {length:.0f} characters on average")
 
 # %% [markdown]
-# **Predict.** A proof has some 65 characters, a third of a piece. How many proofs stay whole when
-# you cut every 200 characters?
+# **Predict.** A proof is about a third of a piece long. How many proofs stay whole when you cut every
+# 200 characters?
 #
 # - a) nearly all
 # - b) about two of three
@@ -127,17 +128,17 @@ for size in (200, 400, 800):
 # Here is one that did not. Read it as the model would, one piece at a time.
 
 # %%
-pieces = cut_every(documents["SM-117-GBX"].text, 200)
-torn = next(q for name, q in sorted(proofs) if name == "SM-117-GBX" and not is_whole(q, pieces))
-place = documents["SM-117-GBX"].text.index(torn) // 200
-print(f"The proof: {torn}\n")
-print(f"Piece {place} ends:     … {one_line(pieces[place])[-60:]}")
-print(f"Piece {place + 1} begins: {one_line(pieces[place + 1])[:60]} …")
+pieces = cut_every(documents["SM-140-CNV"].text, 200)
+torn = next(q for name, q in proofs if name == "SM-140-CNV" and not is_whole(q, pieces))
+place = documents["SM-140-CNV"].text.index(torn) // 200
+print(f"The proof:     {torn}\n")
+print(f"Piece {place} ends:   … {one_line(pieces[place])[-50:]}")
+print(f"Piece {place + 1} begins: {one_line(pieces[place + 1])[:50]} …")
 
 # %% [markdown]
-# **Explain.** (b) is closest. A cut falls where it falls, and a longer piece only makes it rarer.
-# Neither half of a torn proof answers the question: one has the name without the value, the other
-# a value without a name.
+# **Explain.** (b) is closest. A cut falls where it falls; a longer piece only makes it rarer. Mostly the
+# name ends up in one half and the value in the other. Here it is worse: the second piece states, in
+# clear words, a wrong number.
 #
 # The remedy is to cut where the writer paused. Find the headings, find the sentences below each, and
 # pack sentences until a chunk is full.
@@ -187,7 +188,7 @@ for name in ("text", "passage"):
     vectors = embedder.encode_documents([getattr(chunk, name) for chunk in chunks])
     best = [chunks[i] for i in (queries @ vectors.T).argmax(axis=1)]
     proven = [float(holds(c, q.evidence[0])) for c, q in zip(best, asked, strict=True)]
-    first = f"{sum(proven[:30]):.0f} of the first 30"
+    first = f"{sum(proven[:30]):.0f} of the first {len(proven[:30])}"
     print(f"{name:8} nearest chunk holds the proof: {measure.bootstrap_mean(proven)}; {first}")
 
 # %% [markdown]
@@ -198,32 +199,29 @@ for name in ("text", "passage"):
 # %% [markdown]
 # ## 2 Retrieve
 #
-# One question goes with you through the rest of the loop: *How long has an NV-117 to
-# idle after its main bearing has been greased, before it may produce power?*
+# One question goes with you from here: *What is the biggest tooth clearance we accept at the pitch
+# pinion on an NV-117?* It was picked because it shows every step.
 #
-# **Predict.** Nordvind looks after three turbine types, and each has its own manuals. What do the
-# passages behind the best one talk about?
+# **Predict.** Nordvind looks after three turbine types, and each has its own manuals. You take the
+# best three passages. One holds the answer. What do the other two talk about?
 #
 # - a) other parts of the same turbine
 # - b) the same part of the other turbines
 # - c) something else altogether
 #
-# Commit to one before you run.
-
 # %%
 import textwrap
 
-case = next(question for question in train if question.id == "train-071")
-hits = store.search(case.question, k=rag.DEFAULTS.k, mode=rag.DEFAULTS.mode)
+case = next(question for question in train if question.id == "train-012")
+hits = store.search(case.question, k=3, mode=rag.DEFAULTS.mode)
 for hit in hits:
     print(textwrap.fill(f"[{hit.document_id}] {hit.passage}", 92, subsequent_indent="   "))
 print(f"\nRight answer: {case.answer}")
 
 # %% [markdown]
-# **Explain.** Look at the document ids. Mostly it is (b): manuals are written from one another, so
-# the nearest neighbour of a section is the same section for another machine, with other values in
-# the same sentences. Nothing is closer to the truth, or more wrong. Keep one such passage in mind;
-# you will feed it to the model on purpose.
+# **Explain.** Look at the document ids: (b). The nearest neighbour of a section is the same section for
+# another machine, with another value in much the same words. Call these passages *twins*. Nothing is
+# closer to the truth, or more wrong. You will feed them to the model on purpose.
 #
 # How many passages must you take until the proof is among them?
 
@@ -318,6 +316,7 @@ assert all(same)
 # %%
 budget = rag.DEFAULTS.max_prompt_tokens
 ten = store.search(case.question, k=10, mode=rag.DEFAULTS.mode)
+print(f"labkit's choice for {llm.name}: k = {catalogue.passages_for(llm.name)}")
 for k in (1, 3, 5, 10):
     n = llm.count_tokens(llm.prompt_text(messages_by_hand(case.question, ten[:k])))
     kept = rag.fit_to_budget(case.question, ten[:k], llm, max_prompt_tokens=budget)
@@ -358,13 +357,14 @@ check.build_prompt(build_prompt)
 # %% [markdown]
 # ## 4 Generate
 #
-# The same model answers the same questions three times, with something else to read:
+# The same model answers the same questions four times, with something else to read:
 #
 # - *closed book*: nothing
-# - *the proof*: the one passage that holds the answer
-# - *wrong passages*: the nearest ones of other documents, mostly twins from other turbines
+# - *the proof*: the passage that holds the answer
+# - *twins*: the two nearest passages of other documents
+# - *both*: the proof between these two
 #
-# **Predict.** What will it do with the wrong passages, although the rule has a sentence for that case?
+# **Predict.** What will it do with the twins alone, although the rule has a sentence for that case?
 #
 # - a) say that it is not documented
 # - b) take a value from the wrong machine
@@ -373,7 +373,7 @@ check.build_prompt(build_prompt)
 # %%
 from labkit import diagnose
 
-n_new, n_few = (16, 2) if settings.fast() else (rag.DEFAULTS.max_new_tokens, 8)
+n_new, n_few = (24, 1) if settings.fast() else (rag.DEFAULTS.max_new_tokens, 8)
 
 
 def ask(question, shown):
@@ -384,42 +384,44 @@ def ask(question, shown):
 split = {q.id: diagnose.proof_and_twins(q, found) for q, found in answerable}
 split[case.id] = diagnose.proof_and_twins(case, ten)
 able = [q for q, _ in answerable if q.kind == "lookup" and all(split[q.id]) and q is not case]
-few = [case, *able[:: len(able) // (n_few - 1)]][:n_few]
+few = [case, *able[:: len(able) // n_few][:n_few]]
 reading = {
     "closed book": [(q, []) for q in few],
     "the proof": [(q, split[q.id][0][:1]) for q in few],
-    "wrong passages": [(q, split[q.id][1][:2]) for q in few],
+    "twins": [(q, split[q.id][1][:2]) for q in few],
+    "both": [(q, [split[q.id][1][0], split[q.id][0][0], *split[q.id][1][1:2]]) for q in few],
 }
 
 # %%
-written = {}
+written, told = {}, []
 for name, pairs in reading.items():
     conversations = [ask(q.question, passages) for q, passages in pairs]
-    batch = llm.generate_batch(conversations, max_new_tokens=n_new, batch_size=8)
+    batch = llm.generate_batch(conversations, max_new_tokens=n_new)
     written[name] = [one_line(generation.text) for generation in batch]
     rows = [(text, q, passages) for text, (q, passages) in zip(written[name], pairs, strict=True)]
-    n_right = sum(exam.score_answer(q, text, citations=[]).exact_match for text, q, _ in rows)
-    copied = sum(diagnose.copies_numbers(*row) for row in rows)
-    silent = sum(exam.abstains(text) for text in written[name])
-    print(f"{name:15} of {n_few}: {n_right:.0f} right, {copied} copied, {silent} abstain")
+    told += [(text, passages) for text, _, passages in rows if passages]
+    n_right = sum(exam.score_answer(q, text, citations=[]).exact_match for text, q, _ in rows[1:])
+    copied = sum(diagnose.copies_numbers(*row) for row in rows[1:])
+    silent = sum(exam.abstains(text) for text, _, _ in rows[1:])
+    print(f"{name:11} of {n_few}: {n_right:.0f} right, {copied} copied, {silent} abstain")
 
 # %% [markdown]
-# *Copied* means: the answer holds numbers, and all of them stand in the passages shown. Counts hide how
-# it sounds, so read two questions, the first of them yours.
+# *Copied* means: the answer holds numbers, and all of them stand in the passages shown. Your question is
+# not counted, since it was picked. Counts hide how it sounds, so read it now, and one more.
 
 # %%
 for question, *texts in list(zip(few, *written.values(), strict=True))[:2]:
     print(f"{question.question}  ({', '.join(question.values)})")
     for name, text in zip(written, texts, strict=True):
-        print(f"   {name:15} {textwrap.shorten(text, 74, placeholder=' …')}")
+        print(f"   {name:11} {textwrap.shorten(text, 78, placeholder=' …')}")
 
 # %% [markdown]
-# **Explain.** The proof changes everything: without it, the model has nothing to be right with. With
-# the proof it often reads the value off, and sometimes misses it though it stands right there. With
-# wrong passages you find both (b) and (c), in the same calm voice. Hardly ever (a).
+# **Explain.** Without the proof, the model has nothing to be right with. With the proof alone it often
+# reads the value off, and sometimes misses it though it stands right there. Twins give you (b) and (c),
+# in the same calm voice; hardly ever (a). And *both* is what a larger k does: it brings the proof in
+# more often, and company along with it.
 #
-# So two things must go well: the proof must be *found*, and it must be *read*. Section 7 tells them
-# apart.
+# So the proof must be *found*, and it must be *read*.
 
 # %% [markdown]
 # ## 5 Cite
@@ -443,8 +445,6 @@ def cited(text):
     return list(dict.fromkeys(part.strip() for part in re.findall(r"\[([^\[\]]+)\]", text)))
 
 
-with_text = ("the proof", "wrong passages")
-told = [(text, p) for n in with_text for text, (_, p) in zip(written[n], reading[n], strict=True)]
 print(f"{sum(bool(cited(text)) for text, _ in told)} of {len(told)} answers cite anything")
 
 # %% [markdown]
@@ -468,9 +468,9 @@ def check_by_hand(text, hits):
 # %%
 source = split[case.id][0][0]
 samples = (
-    f"It idles for 25 minutes. [{source.document_id}]",
-    "It idles for 25 minutes. [SM-999-XYZ]",
-    "The main bearing idles for 25 minutes after greasing.",
+    f"The limit is 0.4 mm. [{source.document_id}]",
+    "The limit is 0.4 mm. [SM-999-XYZ]",
+    "Backlash of the pitch pinion may not exceed 0.4 mm.",
 )
 for text in samples:
     kept, invented = check_by_hand(text, [source])
@@ -490,8 +490,8 @@ print(f"{backed} of the model's {len(told)} answers have a source after the chec
 # back without asking the model for anything. It also tells you something when it fails: an answer
 # that no passage supports is probably invented.
 #
-# A source only says where the words stand. Whether it is the right document for the question is
-# another matter, as the twins have shown.
+# A source says that the words stand there. Whether they answer the question is another matter: a twin
+# can be cited correctly, and an answer that only repeats the question matches, too.
 
 # %% [markdown]
 # A passage can do worse than be wrong. Suppose that somebody uploads a document that speaks to the
@@ -564,7 +564,7 @@ check.accept_citations(accept_citations)
 
 # %%
 strangers = [q.question for q in train if not q.evidence]
-config = replace(rag.DEFAULTS, max_new_tokens=n_new)
+config = rag.RagConfig(k=catalogue.passages_for(llm.name), max_new_tokens=n_new)
 replies = rag.answer_batch(strangers[:: len(strangers) // n_few][:n_few], store, llm, config=config)
 print(f"{sum(r.abstained for r in replies)} of {len(replies)} get: {exam.ABSTENTION}\n")
 for reply in replies[:4]:
@@ -673,8 +673,7 @@ from labkit import results, sit_exam
 
 n_sample, live, recorded = 4 if settings.fast() else 16, {}, {}
 for name, system in (("closed book", "base"), ("RAG", "rag")):
-    options = {"k": rag.DEFAULTS.k, "store": store, "llm": llm}
-    live[name] = sit_exam.sit(system, limit=n_sample, **options)
+    live[name] = sit_exam.sit(system, limit=n_sample, store=store, llm=llm)
     recorded[name] = results.load(f"exam-{system}-{llm.name.lower()}")
 
 
@@ -705,8 +704,8 @@ plots.bars(
 ).figure
 
 # %% [markdown]
-# In words: what RAG adds, it adds where one passage holds one value. The two empty corners are
-# questions that need two documents at once, and questions that need silence.
+# In words: RAG helps where one passage holds the value. Look at the two hard corners: questions that
+# need two documents at once, and questions that need silence.
 #
 # Now the fault. Take every wrong RAG answer to an answerable question, search again as the run did,
 # and see whether all of its proof was among the passages.
@@ -749,7 +748,7 @@ from labkit import widgets
 if settings.static():
     shown_here = HTML(widgets.answer_card(rag.answer(case.question, store, llm, config=config)))
 else:
-    shown_here = widgets.ask_box(store, llm, question=case.question, k=rag.DEFAULTS.k)
+    shown_here = widgets.ask_box(store, llm, question=case.question)
 shown_here
 
 # %% [markdown]
