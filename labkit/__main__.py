@@ -67,6 +67,7 @@ def _add_fetch(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "model",
         nargs="*",
+        type=_model_name,
         help="catalogue names (default: the two small models, and the course's database)",
     )
     command.add_argument("--list", action="store_true", help="list the catalogue and stop")
@@ -93,7 +94,9 @@ def _add_ingest(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("ingest", help="read folders of documents into a database")
     command.add_argument("path", nargs="+", help="folders or files: md txt csv pdf docx xlsx html")
     _db_flag(command)
-    command.add_argument("--max-words", type=int, default=60, help="words a chunk (default 60)")
+    command.add_argument(
+        "--max-words", type=_positive, default=60, help="words a chunk (default 60)"
+    )
     _json_flag(command)
     command.set_defaults(run=_ingest)
 
@@ -124,8 +127,12 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("ask", help="ask the documents; the answer names its sources")
     command.add_argument("question")
     _db_flag(command, "the course's own documents, ingested on first use")
-    command.add_argument("--model", default="auto", help="catalogue name (default: auto)")
-    command.add_argument("-k", type=int, help="passages shown (default: what suits the model)")
+    command.add_argument(
+        "--model", default="auto", type=_model_name, help="catalogue name (default: auto)"
+    )
+    command.add_argument(
+        "-k", type=_positive, help="passages shown (default: what suits the model)"
+    )
     _json_flag(command)
     command.set_defaults(run=_ask)
 
@@ -133,8 +140,6 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
 def _ask(arguments: argparse.Namespace) -> int:
     from labkit import catalogue, models, rag
 
-    if arguments.k is not None and arguments.k < 1:
-        raise ValueError(f"-k is {arguments.k}; show the model at least 1 passage.")
     store = _open_store(arguments.db, create=False) if arguments.db else _course_store()
     llm = models.load_language_model(arguments.model)
     stream = None if arguments.json else lambda text: print(text, end="", flush=True)
@@ -150,9 +155,13 @@ def _ask(arguments: argparse.Namespace) -> int:
 def _add_exam(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("exam", help="run the exam and add the score to the leaderboard")
     command.add_argument("--system", choices=["base", "rag"], default="rag")
-    command.add_argument("--model", default="auto", help="catalogue name (default: auto)")
-    command.add_argument("-k", type=int, help="passages shown (default: what suits the model)")
-    command.add_argument("--limit", type=int, help="only the first N questions; not recorded")
+    command.add_argument(
+        "--model", default="auto", type=_model_name, help="catalogue name (default: auto)"
+    )
+    command.add_argument(
+        "-k", type=_positive, help="passages shown (default: what suits the model)"
+    )
+    command.add_argument("--limit", type=_positive, help="only the first N questions; not recorded")
     _json_flag(command)
     command.set_defaults(run=_exam)
 
@@ -210,6 +219,21 @@ def _course_store() -> "Store":
     from labkit import course_store
 
     return course_store.open_course_store()
+
+
+def _model_name(text: str) -> str:
+    from labkit.catalogue import CATALOGUE
+
+    if text != "auto" and text not in CATALOGUE:
+        known = ", ".join(CATALOGUE)
+        raise argparse.ArgumentTypeError(f"there is no model {text!r}; choose one of {known}")
+    return text
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
 
 
 def _json_flag(command: argparse.ArgumentParser) -> None:

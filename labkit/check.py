@@ -71,11 +71,9 @@ class Exercise:
     reference: Callable[..., Any]
     mistakes: tuple[Mistake, ...] = field(default=())
 
-    def __call__(self, attempt: Any) -> bool:
-        """Print what is right or wrong about `attempt`; return True when all cases pass."""
-        verdict = self.judge(attempt)
-        print(verdict.message)
-        return verdict.state == "passed"
+    def __call__(self, attempt: Any) -> None:
+        """Print what is right or wrong about `attempt`; ``judge`` returns it instead."""
+        print(self.judge(attempt).message)
 
     def judge(self, attempt: Any) -> Verdict:
         """Return the verdict on `attempt` without printing it."""

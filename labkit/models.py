@@ -7,13 +7,14 @@ Used from lesson 00 on.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit import catalogue, hardware
-from labkit.fetch import model_dir
+from labkit.fetch import is_fetched, model_dir
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +158,8 @@ def load_language_model(
     Parameters
     ----------
     name
-        ``"auto"`` (the rule of ``catalogue.choose``) or a catalogue name.
+        A catalogue name, or ``"auto"``: the rule of ``catalogue.choose``, and the small model, with
+        a warning, as long as the one it picks was not fetched.
     choice
         Overrides device, number format and quantization.
 
@@ -173,7 +175,7 @@ def load_language_model(
     from transformers.utils import logging
 
     choice = choice or catalogue.choose(hardware.detect())
-    wanted = choice.model if name == "auto" else name
+    wanted = _fetched_or_small(choice.model) if name == "auto" else name
     if catalogue.card(wanted).task != "generate":
         raise ValueError(f"{wanted} turns text into vectors; it cannot write answers.")
     folder = model_dir(wanted)
@@ -187,6 +189,17 @@ def load_language_model(
         model = model.to(choice.device)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return LanguageModel(wanted, model, tokenizer)
+
+
+def _fetched_or_small(picked: str) -> str:
+    if is_fetched(picked) or not is_fetched(catalogue.SMALL_MODEL):
+        return picked
+    warnings.warn(
+        f"{picked} suits this machine but is not fetched, so {catalogue.SMALL_MODEL} answers. "
+        f"Fetch it once with: python -m labkit fetch {picked}",
+        stacklevel=3,
+    )
+    return catalogue.SMALL_MODEL
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:

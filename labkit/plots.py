@@ -57,7 +57,7 @@ def bars(
     ax.set_ylim(0, 105)
     ax.set_ylabel(ylabel)
     if len(series) > 1:
-        ax.legend(ncols=len(series), loc="upper right", frameon=False, fontsize="small")
+        ax.legend(ncols=len(series), loc="upper center", bbox_to_anchor=(0.5, -0.12), frameon=False)
     return ax
 
 
@@ -128,7 +128,8 @@ def meaning_map(
     for i, name in enumerate(dict.fromkeys(groups)):
         chosen = np.array([group == name for group in groups])
         ax.scatter(
-            *points[chosen].T,
+            points[chosen, 0],
+            points[chosen, 1],
             s=16,
             alpha=0.8,
             color=COLOURS[i % 8],

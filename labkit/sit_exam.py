@@ -66,11 +66,15 @@ def sit(
         raise ValueError(f"limit is {limit}; ask at least 1 question.")
     if k is not None and k < 1:
         raise ValueError(f"k is {k}; show the model at least 1 passage.")
+    if system == "rag" and store is None:
+        raise ValueError("The system 'rag' needs a store; pass store=open_course_store().")
     questions = every_nth(exam.load_exam("test"), limit)
     llm = llm or load_language_model(model)
     shown = k or catalogue.passages_for(llm.name)
     start = time.perf_counter()
-    answers, scores = _answer_and_score(system, questions, llm, store, shown, progress)
+    answers, scores = _answer_and_score(
+        questions, llm, store if system == "rag" else None, shown, progress
+    )
     wall_s = time.perf_counter() - start
     config = _config(system, llm.name, shown, len(questions))
     figures = {
@@ -128,7 +132,6 @@ def _percent(share: dict | None) -> str:
 
 
 def _answer_and_score(
-    system: System,
     questions: list[exam.Question],
     llm: LanguageModel,
     store: rag.Searcher | None,
@@ -143,11 +146,9 @@ def _answer_and_score(
         def show(done: int, total: int) -> None:
             bar.update(done - bar.n)
 
-        if system == "base":
+        if store is None:
             generations = rag.answer_closed_book(asked, llm, on_progress=show)
             said = [(g.text, exam.cited_ids(g.text)) for g in generations]
-        elif store is None:
-            raise ValueError("The system 'rag' needs a store; pass store=open_course_store().")
         else:
             config = rag.RagConfig(k=k)
             answers = rag.answer_batch(asked, store, llm, config=config, on_progress=show)

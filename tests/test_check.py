@@ -55,12 +55,12 @@ def returns_dots(a, b):
     "stub", [raises, raises_with_a_note, only_dots, documented_dots, returns_dots, None, ...]
 )
 def test_untouched_stub_is_not_attempted(stub: object, capsys: pytest.CaptureFixture) -> None:
-    assert cosine(stub) is False
+    assert cosine(stub) is None
     assert capsys.readouterr().out == f"· cosine: {UNTOUCHED}.\n"
 
 
 def test_reference_passes_and_says_how_many_cases(capsys: pytest.CaptureFixture) -> None:
-    assert cosine(reference) is True
+    cosine(reference)
     assert capsys.readouterr().out == "✓ cosine: all 2 cases pass.\n"
 
 

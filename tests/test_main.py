@@ -111,6 +111,11 @@ def test_help_lists_every_command_and_the_version_is_the_packages(capsys) -> Non
         ["ask"],
         ["ask", "one?", "two?"],
         ["ask", "?", "-k", "many"],
+        ["ask", "?", "-k", "0"],
+        ["ask", "?", "--model", "gpt"],
+        ["fetch", "gpt"],
+        ["ingest", "folder", "--db", "x", "--max-words", "-3"],
+        ["exam", "--limit", "0"],
         ["ingest", "folder"],
         ["ingest", "--db", "x"],
         ["exam", "--system", "oracle"],
@@ -188,7 +193,8 @@ def test_fetch_brings_the_two_small_models_unless_told_otherwise(monkeypatch, st
 
 
 def test_fetching_an_unknown_model_names_the_known_ones(capsys) -> None:
-    assert main(["fetch", "gpt"]) == 1
+    with pytest.raises(SystemExit):
+        main(["fetch", "gpt"])
     assert catalogue.SMALL_MODEL in capsys.readouterr().err
 
 
@@ -228,13 +234,9 @@ def test_ask_speaks_json_alone_on_stdout(store, llm, capsys) -> None:
     assert set(parsed["seconds"]) == {"retrieve", "prompt", "generate"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(["ask", "?", "-k", "0"], "-k is 0"), (["ask", " "], "question is empty")],
-)
-def test_ask_refuses_what_makes_no_sense(store, llm, capsys, arguments, message) -> None:
-    assert main(arguments) == 1
-    assert message in capsys.readouterr().err
+def test_ask_refuses_an_empty_question(store, llm, capsys) -> None:
+    assert main(["ask", " "]) == 1
+    assert "question is empty" in capsys.readouterr().err
 
 
 def test_ask_without_a_store_says_how_to_make_one(tmp_path: Path, monkeypatch, capsys) -> None:
@@ -254,12 +256,12 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
 
     monkeypatch.setattr(sit_exam, "sit", sit)
     monkeypatch.setattr(sit_exam, "render", lambda run: "the table")
-    arguments = ["exam", "--system", system, "--model", "m", "-k", "2", "--limit", "5"]
+    arguments = ["exam", "--system", system, "--model", "auto", "-k", "2", "--limit", "5"]
     assert main(arguments) == 0
     assert capsys.readouterr().out == "the table\n"
     assert asked == {
         "system": system,
-        "model": "m",
+        "model": "auto",
         "k": 2,
         "limit": 5,
         "store": store if system == "rag" else None,

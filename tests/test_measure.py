@@ -2,13 +2,16 @@
 
 import math
 import statistics
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.measure import Interval, Stopwatch, bootstrap_mean, peak_rss_bytes
+from labkit.measure import Interval, Stopwatch, bootstrap_mean
 
 shares = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
 
@@ -63,12 +66,15 @@ def test_stopwatch_adds_up_stages_and_keeps_time_after_an_error(monkeypatch) -> 
     assert watch.seconds == {"retrieve": 1.75, "generate": 2.0}
 
 
-def test_peak_memory_is_in_bytes_and_grows_with_an_array() -> None:
-    import psutil
-
-    before = peak_rss_bytes()
-    resident = psutil.Process().memory_info().rss
-    assert 0.8 * resident <= before < 100 * 2**30
-    block = np.ones(max(0, before - resident) // 8 + 8 * 2**20)
-    assert peak_rss_bytes() >= before + 32 * 2**20
-    assert block.size
+def test_peak_memory_is_in_bytes_and_stays_after_an_array_is_gone(root: Path) -> None:
+    code = """
+import numpy as np, psutil
+from labkit.measure import peak_rss_bytes
+resident, before = psutil.Process().memory_info().rss, peak_rss_bytes()
+np.ones(16 * 2**20)
+print(resident, before, peak_rss_bytes())
+"""
+    said = subprocess.check_output([sys.executable, "-c", code], cwd=root, text=True)
+    resident, before, after = map(int, said.split())
+    assert 0.9 * resident <= before < 4 * 2**30
+    assert 0.9 * 128 * 2**20 <= after - before + (before - resident) < 2**30

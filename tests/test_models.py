@@ -114,6 +114,16 @@ def test_a_fetched_model_is_loaded_by_name_and_by_auto(tiny_llm, tmp_path, monke
     assert loaded.model.dtype == torch.bfloat16
 
 
+def test_auto_falls_back_to_the_small_model_and_says_so(tiny_llm, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    choice = catalogue.Choice(catalogue.GPU_MODEL, "cpu", "float32", False, "a big card")
+    with pytest.raises(FileNotFoundError, match=f"labkit fetch {catalogue.GPU_MODEL}"):
+        models.load_language_model(choice=choice)
+    save_as_fetched(tiny_llm, tmp_path, catalogue.SMALL_MODEL)
+    with pytest.warns(UserWarning, match=f"labkit fetch {catalogue.GPU_MODEL}"):
+        assert models.load_language_model(choice=choice).name == catalogue.SMALL_MODEL
+
+
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
@@ -278,9 +288,3 @@ def test_the_real_small_model_knows_a_capital_and_stops(real_llm) -> None:
     assert "Paris" in said.text
     assert said.n_new_tokens < 24
     assert "<|" not in said.text
-
-
-def test_the_real_small_model_answers_alike_in_a_batch(real_llm) -> None:
-    conversations = [conversation(question) for question in QUESTIONS]
-    single = [real_llm.generate(messages, max_new_tokens=6) for messages in conversations]
-    assert real_llm.generate_batch(conversations, max_new_tokens=6) == single

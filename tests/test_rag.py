@@ -285,7 +285,7 @@ def test_the_real_model_answers_alike_in_a_batch_and_cites_honestly(hits, real_l
         "What share of glycol does the coolant of the converter hold?",
         "Which oil is the gearbox filled with?",
     ]
-    config = RagConfig(k=2, max_new_tokens=8)
+    config = RagConfig(k=2, max_new_tokens=6)
     batch = rag.answer_batch(questions, FakeStore(hits), real_llm, config=config)
     single = [rag.answer(q, FakeStore(hits), real_llm, config=config) for q in questions]
     assert [answer.text for answer in batch] == [answer.text for answer in single]
