@@ -34,8 +34,8 @@ course: $(VENV)/.models ## run every lesson here, print times, write build/html
 notebooks: $(VENV)/.models ## rebuild the notebooks whose source changed
 	@$(PY) -m labkit.notebooks build
 
-bench: ## run the benchmarks
-	@echo "There are no benchmarks yet."
+bench: $(VENV)/.models ## run the benchmarks and record them
+	@$(PY) -m labkit bench ingest
 
 clean: ## remove what the other targets made here (models stay in the cache)
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi

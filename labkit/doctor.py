@@ -10,10 +10,12 @@ import re
 import shutil
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from labkit import catalogue, fetch, hardware, results, settings
 
+LESSON_TIMES = "lesson-times"
 NEEDED_RAM_BYTES = 4 * hardware.GIB
 NEEDED_DISK_BYTES = 2 * hardware.GIB
 OLDEST = {"torch": (2, 4), "transformers": (4, 56), "lancedb": (0, 33)}
@@ -91,6 +93,15 @@ def matmul_gflops(*, size: int = 1024, repeats: int = 8) -> float:
     return 2 * size**3 / float(np.median(times)) / 1e9
 
 
+def record_lesson_time(lesson: str, wall_s: float, *, folder: Path | None = None) -> None:
+    """Note how long a lesson's full run took here, beside the pace of this machine."""
+    run = results.load(LESSON_TIMES, folder=folder)
+    lesson_s = (run["figures"]["lesson_s"] if run else {}) | {lesson: wall_s}
+    figures = {"lesson_s": dict(sorted(lesson_s.items())), "matmul_gflops": matmul_gflops()}
+    config = {"command": "make notebooks", "mode": "full"}
+    results.record(LESSON_TIMES, figures, config=config, folder=folder)
+
+
 def _machine(machine: hardware.Hardware) -> Finding:
     line = hardware.describe(machine)
     if 0 < machine.ram_bytes < NEEDED_RAM_BYTES:
@@ -155,7 +166,7 @@ def _models(choice: catalogue.Choice) -> list[Finding]:
 def _lesson_seconds() -> dict[str, float]:
     """Scale the recorded lesson times by how much faster or slower this machine multiplies."""
     try:
-        run = results.load("lesson-times")
+        run = results.load(LESSON_TIMES)
     except FileNotFoundError:
         return {}
     if run is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import labkit
-from labkit import notebook_outputs, notebook_rules, settings
+from labkit import doctor, notebook_outputs, notebook_rules, settings
 from labkit.notebook_source import VARIANTS, Lesson, Variant, convert, lessons, locate
 
 MAX_BYTES = 1_000_000
@@ -185,7 +185,11 @@ def _build(chosen: list[Lesson], *, fast: bool, force: bool) -> int:
             print(f"{label}: {error} The lessons after it were not built.", file=sys.stderr)
             return 1
         else:
-            print(f"{label}: built in {time.perf_counter() - start:.1f} s")
+            wall_s = time.perf_counter() - start
+            print(f"{label}: built in {wall_s:.1f} s")
+            if variant == "student" and not fast:
+                folder = lesson.root / "data" / "results"
+                doctor.record_lesson_time(lesson.name, wall_s, folder=folder)
     return 1 if failed else 0
 
 

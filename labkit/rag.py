@@ -136,11 +136,12 @@ def fit_to_budget(
     )
 
 
-def check_citations(text: str, hits: Sequence[Hit]) -> tuple[list[Citation], list[str]]:
+def check_citations(
+    text: str, hits: Sequence[Hit], *, question: str = ""
+) -> tuple[list[Citation], list[str]]:
     """Separate an answer's citations into those backed by a passage and those invented.
 
-    An answer that cites nothing is matched: the first passage that holds all its numbers and most
-    of its rarer words stands behind it.
+    An answer that cites nothing is matched: the first passage that supports it stands behind it.
 
     Returns
     -------
@@ -154,18 +155,22 @@ def check_citations(text: str, hits: Sequence[Hit]) -> tuple[list[Citation], lis
     kept = [Citation(n, shown[n].chunk_id, "written") for n in written if n in shown]
     invented = [name for name in written if name not in shown]
     if not written and not exam.abstains(text):
-        source = next((hit for hit in hits if supports(hit.passage, text)), None)
+        source = next((hit for hit in hits if supports(hit.passage, text, question=question)), None)
         if source:
             kept = [Citation(source.document_id, source.chunk_id, "matched")]
     return kept, invented
 
 
-def supports(passage: str, answer: str, *, min_overlap: float = 0.6) -> bool:
-    """Tell whether a passage holds every number of an answer and most of its longer words."""
+def supports(passage: str, answer: str, *, question: str = "", min_overlap: float = 0.6) -> bool:
+    """Tell whether a passage holds every number of an answer and most of its longer words.
+
+    At least one of them must be new: an answer that only says the question again has no source.
+    """
     # With the letters around them: the 320 of G320S alone stands in no passage.
     numbers = re.findall(r"\w*\d+(?:[.,]\d+)*\w*", answer)
     words = {word for word in re.findall(r"[^\W\d_]{4,}", answer.lower())}
-    if not numbers and not words:
+    new = [part for part in (*numbers, *words) if not exam.contains_value(question, part)]
+    if not any(exam.contains_value(passage, part) for part in new):
         return False
     found = sum(exam.contains_value(passage, word) for word in words)
     holds_numbers = all(exam.contains_value(passage, number) for number in numbers)
@@ -291,7 +296,7 @@ def _too_weak(hits: Sequence[Hit], config: RagConfig) -> bool:
 
 
 def _finish(question: str, text: str, hits: Sequence[Hit], prompt: str, watch: Stopwatch) -> Answer:
-    citations, invented = check_citations(text, hits)
+    citations, invented = check_citations(text, hits, question=question)
     return Answer(
         question=question,
         text=text,

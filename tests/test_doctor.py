@@ -168,3 +168,12 @@ def test_only_problems_make_a_machine_unhealthy() -> None:
 
 def test_matrix_speed_is_a_positive_number() -> None:
     assert doctor.matmul_gflops(size=64, repeats=2) > 0
+
+
+def test_lesson_times_are_added_and_the_last_one_counts(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.undo()
+    for lesson, wall_s in (("02_b", 9.0), ("00_a", 5.0), ("02_b", 7.0)):
+        doctor.record_lesson_time(lesson, wall_s, folder=tmp_path)
+    figures = results.load(doctor.LESSON_TIMES, folder=tmp_path)["figures"]
+    assert figures["lesson_s"] == {"00_a": 5.0, "02_b": 7.0}
+    assert figures["matmul_gflops"] > 0

@@ -320,3 +320,12 @@ def test_sources_are_rendered_with_how_they_were_found(hits, say) -> None:
     assert "[SB-2019-04] Manual (found to match the answer)" in text
     text = rag.render_sources(rag.answer("?", FakeStore(hits), say("No idea at all.")))
     assert "Sources:\n  none" in text
+
+
+def test_an_answer_that_only_says_the_question_again_has_no_source() -> None:
+    question = "Which grease goes into the NV-117 pitch bearing?"
+    passage = "The grease that goes into the pitch bearing of the NV-117 is Norlub PX-1."
+    echo = "The grease goes into the NV-117 pitch bearing."
+    assert rag.supports(passage, echo)
+    assert not rag.supports(passage, echo, question=question)
+    assert rag.supports(passage, "Norlub goes into the pitch bearing.", question=question)

@@ -683,9 +683,7 @@ caption = f"{len(asked)} exam questions, 95 % bootstrap intervals, {today}"
 bars = {kind: {mode: summary[mode][kind]["hit_at_k"] for mode in summary} for kind in kinds}
 worst = min(kinds, key=lambda kind: bars[kind]["vector"].mean)
 title = f"hit@5: vectors are weakest on questions of the kind '{worst}'"
-ax = plots.bars(bars, title=title, ylabel="hit@5 (%)", caption=caption)
-ax.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1), frameon=False)
-ax.figure
+plots.bars(bars, title=title, ylabel="hit@5 (%)", caption=caption).figure
 
 # %% [markdown]
 # Averages hide who finds what. The same questions, one by one: which were found among five by

@@ -413,15 +413,16 @@ for name, pairs in reading.items():
 for question, *texts in list(zip(few, *written.values(), strict=True))[:2]:
     print(f"{question.question}  ({', '.join(question.values)})")
     for name, text in zip(written, texts, strict=True):
-        print(f"   {name:11} {textwrap.shorten(text, 78, placeholder=' …')}")
+        print(textwrap.fill(f"   {name:11} {text}", 92, subsequent_indent=" " * 15))
 
 # %% [markdown]
-# **Explain.** Without the proof, the model has nothing to be right with. With the proof alone it often
-# reads the value off, and sometimes misses it though it stands right there. Twins give you (b) and (c),
-# in the same calm voice; hardly ever (a). And *both* is what a larger k does: it brings the proof in
-# more often, and company along with it.
+# **Explain.** Without the proof, the model has nothing to be right with. Twins give you (b) and (c), in
+# the same calm voice; hardly ever (a). With the proof alone, it mostly reads the value off; eight
+# questions are few, and section 7 counts more of them.
 #
-# So the proof must be *found*, and it must be *read*.
+# *Both* is the lesson. Nothing was taken away, only company added, and the model takes a value from the
+# wrong neighbour or none at all. A larger k finds more proofs *and* brings more company. That is why
+# the k printed above is so small.
 
 # %% [markdown]
 # ## 5 Cite
@@ -486,12 +487,10 @@ backed = sum(bool(check_by_hand(text, passages)[0]) for text, passages in told)
 print(f"{backed} of the model's {len(told)} answers have a source after the check")
 
 # %% [markdown]
-# **Explain.** (c): a model of this size reads the rule and forgets it. Matching brings some sources
-# back without asking the model for anything. It also tells you something when it fails: an answer
-# that no passage supports is probably invented.
-#
-# A source says that the words stand there. Whether they answer the question is another matter: a twin
-# can be cited correctly, and an answer that only repeats the question matches, too.
+# **Explain.** (c): a model of this size reads the rule and forgets it. Matching brings some sources back
+# without asking the model for anything. It is strict: an answer in other words than its passage goes
+# without. And it proves little: an answer that only repeats the question can match, and a twin is
+# cited as correctly as the truth.
 
 # %% [markdown]
 # A passage can do worse than be wrong. Suppose that somebody uploads a document that speaks to the
@@ -511,7 +510,7 @@ for name, messages in {"honest": honest, "poisoned, raw": raw, "poisoned, plain"
     tokens = llm.tokenizer(llm.prompt_text(messages), add_special_tokens=False)["input_ids"]
     n_marks = sum(token in llm.tokenizer.all_special_ids for token in tokens)
     said = one_line(llm.generate(messages, max_new_tokens=n_new).text)
-    print(f"{name:16} {n_marks:2} marks; answer: {textwrap.shorten(said, 62, placeholder=' …')}")
+    print(textwrap.fill(f"{name}, {n_marks} marks: {said}", 92, subsequent_indent="   "))
 
 # %% [markdown]
 # Raw, the passage opens turns of its own: the model cannot tell them from yours. `rag.plain` takes
@@ -704,8 +703,8 @@ plots.bars(
 ).figure
 
 # %% [markdown]
-# In words: RAG helps where one passage holds the value. Look at the two hard corners: questions that
-# need two documents at once, and questions that need silence.
+# In words: RAG helps where one passage of prose holds the value. Tables, values that a bulletin changed,
+# questions that need two documents, questions that need silence: there it gains little or nothing.
 #
 # Now the fault. Take every wrong RAG answer to an answerable question, search again as the run did,
 # and see whether all of its proof was among the passages.
@@ -724,7 +723,7 @@ _, unread, unfound = (sum(row[name] for row in blame.values()) for name in diagn
 plots.counts(
     blame,
     title=f"Of {unread + unfound} wrong answers, {unread} had all of their proof before the model",
-    xlabel="answerable test questions",
+    xlabel="share of each kind (%), counts in the bars",
     caption=origin,
 ).figure
 
@@ -756,7 +755,7 @@ shown_here
 #
 # - Cut at sentences, and give each chunk its title and heading: then facts stay whole and named.
 # - The nearest wrong passage is the same section for another machine. It looks right.
-# - Most of a prompt is passages. Choose k by what is found *and* by what is read.
+# - More passages find more proofs and confuse a small reader. Choose k by what is read.
 # - A citation counts only if its id was shown; a document is data and must not speak as the user.
 # - Before you improve anything, find out which step failed.
 
