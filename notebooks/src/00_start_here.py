@@ -38,7 +38,7 @@
 #
 # | | |
 # |---|---|
-# | reading time | about 12 minutes (estimated at 200 words a minute) |
+# | reading time | about 10 minutes (estimated at 200 words a minute, plus the code) |
 # | run time, 2 CPU cores | printed at the end |
 # | run time, T4 / big GPU | not measured |
 # | RAM | printed in section 5 |
@@ -237,10 +237,10 @@ for hit in store.search(pressure.question, k=3):
     print()
 
 # %% [markdown]
-# **Explain.** The prediction that holds is (c). Where a passage holds the answer, even a tiny model
-# can use it. But look at the dates: a bulletin has replaced the manual's pressure. An answer can
-# have a source and still be out of date; lesson 05 deals with that. The fourth question has no
-# passage, and the model writes anyway. Lesson 04 teaches it to stop.
+# **Explain.** The prediction that holds is (c). The plain questions come out right: their passage
+# holds the answer, and even a tiny model can copy it. But look at the dates. A bulletin has replaced
+# the manual's pressure. An answer can have a source and still be out of date; lesson 05 deals with
+# that. The fourth question has no passage, and the model writes anyway. Lesson 04 tries to stop it.
 
 # %% [markdown]
 # So a source is not a proof. It is an address. Its worth is that you can go there and look, as you
@@ -305,9 +305,30 @@ plots.bars(
 # They are wide, because a handful of questions is little. If the two overlap, do not bet on the
 # difference yet. One trap: a bar at zero has no line at all, since nothing but zeros can be
 # resampled. That is not certainty.
-#
-# So we also recorded the whole exam once. The next figure shows that run, not yours.
 
+
+# %% [markdown]
+# Why does RAG not get them all? Two steps can fail, finding and reading. You can tell them apart:
+# look whether the right value stood in the passage, and whether it reached the answer.
+
+
+# %%
+def value_was_shown(question: exam.Question, answer: rag.Answer) -> bool:
+    passages = " ".join(hit.passage for hit in answer.hits)
+    return all(exam.contains_value(passages, value) for value in question.values)
+
+
+pairs = [(q, a) for q, a in zip(sample, opened, strict=True) if q.values]
+shown = [(q, a) for q, a in pairs if value_was_shown(q, a)]
+read = [q for q, a in shown if mark(q, a.text) == "✓"]
+print(f"{len(pairs)} questions have an answer in the papers")
+print(f"{len(shown)} of them: retrieval put the value into the prompt")
+print(f"{len(read)} of those: the model gave it as its answer")
+
+# %% [markdown]
+# A handful stays a handful. So we also recorded the whole exam once. The next figure shows that run,
+# not yours. *Right page found* means that the best hit is a document which proves the answer, or
+# one of two where two are needed. Where there is no answer, there is no such page.
 
 # %%
 from labkit import results
@@ -338,48 +359,19 @@ from IPython.display import display
 
 if len(measured) == len(files):
     parts = {system: by_kind(run) for system, run in measured.items()}
-    finding = " → ".join(f"{100 * part['all'].mean:.0f} %" for part in parts.values())
+    pages = measured["with RAG"]["figures"]["retrieval"]["hybrid"]
+    parts["right page found"] = {kind: interval(pages[kind]["hit_at_1"]) for kind in pages}
+    finding = ", ".join(f"{name} {100 * part['all'].mean:.0f} %" for name, part in parts.items())
+    kinds = {kind: kind.replace("un", "un-\n") for kind in (*exam.KINDS, "all")}
     axes = plots.bars(
-        {kind: {name: parts[name].get(kind) for name in parts} for kind in (*exam.KINDS, "all")},
-        title=f"The whole exam, model alone → with RAG: {finding}",
-        ylabel="right answers (%)",
+        {label: {name: parts[name].get(kind) for name in parts} for kind, label in kinds.items()},
+        title=f"The whole exam: {finding}",
+        ylabel="share of questions (%)",
         caption=f"95 % interval; {llm.name}; recorded {origin_of(measured['with RAG'])}",
     )
     display(axes.figure)
 else:
     print("The whole exam is not measured yet.")
-
-# %% [markdown]
-# Why does RAG not get them all? Two steps can fail, finding and reading. You can tell them apart:
-# look whether the right value stood in the passages, and whether it reached the answer.
-
-
-# %%
-def value_was_shown(question: exam.Question, answer: rag.Answer) -> bool:
-    passages = " ".join(hit.passage for hit in answer.hits)
-    return all(exam.contains_value(passages, value) for value in question.values)
-
-
-pairs = [(q, a) for q, a in zip(sample, opened, strict=True) if q.values]
-shown = [(q, a) for q, a in pairs if value_was_shown(q, a)]
-read = [q for q, a in shown if mark(q, a.text) == "✓"]
-print(f"{len(pairs)} questions have an answer in the papers")
-print(f"{len(shown)} of them: retrieval put the value into the prompt")
-print(f"{len(read)} of those: the model gave it as its answer")
-
-# %% [markdown]
-# And on the whole exam, as recorded:
-
-# %%
-if "with RAG" in measured:
-    figures = measured["with RAG"]["figures"]
-    print(
-        "found, the evidence is the first hit:",
-        interval(figures["retrieval"]["hybrid"]["all"]["hit_at_1"]),
-    )
-    print("answered right:", interval(figures["exact_match"]))
-else:
-    print("not measured yet")
 
 # %% [markdown]
 # **Explain.** On the whole exam the answer is (c). It is a sober result: the papers help, and they
@@ -425,9 +417,10 @@ print(f"of which weights of the writer: {weight_bytes / hardware.GIB:.1f} GiB")
 
 # %% [markdown]
 # **Explain.** The answer is (b). Searching is cheap at this size; lesson 03 asks what happens with
-# a million passages. The model may need longer with RAG, because it has to read the passage before
-# its first word; or shorter, because it has less to say. Memory is more than the weights: libraries, both models and the working space
-# come on top.
+# a million passages. With RAG the model must read a passage before its first word. In return it
+# often has less to say, so an answer can even be quicker.
+#
+# Memory is more than the weights: libraries, both models and working space come on top.
 
 # %% [markdown]
 # ## Exercises
@@ -534,7 +527,7 @@ else:
 # %% [markdown]
 # ## What this does not show
 #
-# The model is tiny; a larger one reads better, and may need less help. The papers are few, clean,
+# The model is tiny; a larger one may read better. The papers are few, clean,
 # and written for this course. Nobody attacked the system, and nothing was fine-tuned yet. Timings
 # are from one machine, which may have been busy.
 
@@ -548,7 +541,8 @@ else:
 # ## Claims
 #
 # The course tests thirteen claims about RAG and fine-tuning. This lesson touches two. The verdicts
-# come later; the table below holds what was measured so far.
+# come later; the lower table holds what was measured so far. *Wrong but confident* is an answer that
+# is neither right nor a refusal.
 #
 # | | claim | verdict in |
 # |---|---|---|
