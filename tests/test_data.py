@@ -349,3 +349,14 @@ def test_questions_are_sentences_that_never_name_a_document(every_question, docu
         assert 4 <= len(question.question.split()) <= 35, question.id
         named: list[Any] = [name for name in documents if len(name) > 5]
         assert not [name for name in named if name in question.question], question.id
+
+
+@needs_exam
+def test_the_data_sheet_counts_the_questions_as_they_are(root: Path) -> None:
+    sheet = (root / "data" / "README.md").read_text(encoding="utf-8")
+    for kind in exam.KINDS:
+        test, train = (
+            sum(question.kind == kind for question in exam.load_exam(split))
+            for split in ("test", "train")
+        )
+        assert f"| `{kind}` | {test} | {train} |" in sheet
