@@ -217,11 +217,11 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
         model = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16
         )
-    model.config.__dict__.pop("quantization_config", None)
-    for name in ("hf_quantizer", "quantization_method", "is_quantized"):
-        model.__dict__.pop(name, None)
-    model.to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+        model.config.__dict__.pop("quantization_config", None)
+        for name in ("hf_quantizer", "quantization_method", "is_quantized"):
+            model.__dict__.pop(name, None)
+        model.to(torch.bfloat16).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def _nf4_config(dtype: str) -> Any:
