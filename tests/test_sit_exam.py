@@ -108,11 +108,16 @@ def test_a_full_run_is_recorded_with_its_origin(llm, store, tmp_path: Path) -> N
     assert results.leaderboard(folder=tmp_path) == [run]
 
 
-def test_the_recorded_command_is_one_that_the_command_line_accepts(llm, tmp_path: Path) -> None:
+def test_the_recorded_command_is_one_that_the_command_line_accepts(
+    llm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import shlex
 
+    from labkit import catalogue
     from labkit.__main__ import build_parser
 
+    small = catalogue.card(catalogue.SMALL_MODEL)
+    monkeypatch.setitem(catalogue.CATALOGUE, "Tiny-1", small)
     command = sit_exam.sit("base", llm=llm, folder=tmp_path)["config"]["command"]
     arguments = build_parser().parse_args(shlex.split(command)[3:])
     assert (arguments.command, arguments.system, arguments.model) == ("exam", "base", "Tiny-1")
