@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from labkit import __version__
+from labkit.doors import db_flag, json_flag, model_name, positive, print_result
 
 if TYPE_CHECKING:
     from labkit.store import Store
@@ -50,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_doctor(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("doctor", help="say what runs on this machine, and what to fix")
-    _json_flag(command)
+    json_flag(command)
     command.set_defaults(run=_doctor)
 
 
@@ -58,7 +59,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from labkit import doctor
 
     report = doctor.examine()
-    _print(doctor.render(report), asdict(report) | {"healthy": report.healthy}, arguments.json)
+    print_result(
+        doctor.render(report), asdict(report) | {"healthy": report.healthy}, arguments.json
+    )
     return 0 if report.healthy else 1
 
 
@@ -67,7 +70,7 @@ def _add_fetch(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "model",
         nargs="*",
-        type=_model_name,
+        type=model_name,
         help="catalogue names (default: the two small models, and the course's database)",
     )
     command.add_argument("--list", action="store_true", help="list the catalogue and stop")
@@ -93,11 +96,11 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _add_ingest(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("ingest", help="read folders of documents into a database")
     command.add_argument("path", nargs="+", help="folders or files: md txt csv pdf docx xlsx html")
-    _db_flag(command)
+    db_flag(command)
     command.add_argument(
-        "--max-words", type=_positive, default=60, help="words a chunk (default 60)"
+        "--max-words", type=positive, default=60, help="words a chunk (default 60)"
     )
-    _json_flag(command)
+    json_flag(command)
     command.set_defaults(run=_ingest)
 
 
@@ -119,21 +122,19 @@ def _ingest(arguments: argparse.Namespace) -> int:
         *(f"could not read {item.path!r}: {item.reason}" for item in report.unreadable),
         f'Ask with: python -m labkit ask "…" --db {arguments.db}',
     ]
-    _print("\n".join(lines), asdict(report), arguments.json)
+    print_result("\n".join(lines), asdict(report), arguments.json)
     return 0
 
 
 def _add_ask(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("ask", help="ask the documents; the answer names its sources")
     command.add_argument("question")
-    _db_flag(command, "the course's own documents, ingested on first use")
+    db_flag(command, "the course's own documents, ingested on first use")
     command.add_argument(
-        "--model", default="auto", type=_model_name, help="catalogue name (default: auto)"
+        "--model", default="auto", type=model_name, help="catalogue name (default: auto)"
     )
-    command.add_argument(
-        "-k", type=_positive, help="passages shown (default: what suits the model)"
-    )
-    _json_flag(command)
+    command.add_argument("-k", type=positive, help="passages shown (default: what suits the model)")
+    json_flag(command)
     command.set_defaults(run=_ask)
 
 
@@ -156,13 +157,11 @@ def _add_exam(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("exam", help="run the exam and add the score to the leaderboard")
     command.add_argument("--system", choices=["base", "rag"], default="rag")
     command.add_argument(
-        "--model", default="auto", type=_model_name, help="catalogue name (default: auto)"
+        "--model", default="auto", type=model_name, help="catalogue name (default: auto)"
     )
-    command.add_argument(
-        "-k", type=_positive, help="passages shown (default: what suits the model)"
-    )
-    command.add_argument("--limit", type=_positive, help="only the first N questions; not recorded")
-    _json_flag(command)
+    command.add_argument("-k", type=positive, help="passages shown (default: what suits the model)")
+    command.add_argument("--limit", type=positive, help="only the first N questions; not recorded")
+    json_flag(command)
     command.set_defaults(run=_exam)
 
 
@@ -177,14 +176,14 @@ def _exam(arguments: argparse.Namespace) -> int:
         store=_course_store() if arguments.system == "rag" else None,
         progress=not arguments.json,
     )
-    _print(sit_exam.render(run), run, arguments.json)
+    print_result(sit_exam.render(run), run, arguments.json)
     return 0
 
 
 def _add_bench(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("bench", help="run a benchmark and record it")
     command.add_argument("what", choices=["ingest"], help="ingest: memory against documents")
-    _json_flag(command)
+    json_flag(command)
     command.set_defaults(run=_bench)
 
 
@@ -192,7 +191,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     from labkit import bench_ingest
 
     figures = bench_ingest.run()
-    _print(bench_ingest.render(figures), figures, arguments.json)
+    print_result(bench_ingest.render(figures), figures, arguments.json)
     return 0
 
 
@@ -219,34 +218,6 @@ def _course_store() -> "Store":
     from labkit import course_store
 
     return course_store.open_course_store()
-
-
-def _model_name(text: str) -> str:
-    from labkit.catalogue import CATALOGUE
-
-    if text != "auto" and text not in CATALOGUE:
-        known = ", ".join(CATALOGUE)
-        raise argparse.ArgumentTypeError(f"there is no model {text!r}; choose one of {known}")
-    return text
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
-
-
-def _json_flag(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print one JSON object instead")
-
-
-def _db_flag(command: argparse.ArgumentParser, default: str = "") -> None:
-    text = "folder of the database" + (f" (default: {default})" if default else "")
-    command.add_argument("--db", required=not default, help=text)
-
-
-def _print(text: str, data: object, as_json: bool) -> None:
-    print(json.dumps(data, ensure_ascii=False, default=str) if as_json else text)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ if root is None and importlib.util.find_spec("labkit") is None:  # Colab: bring 
 sys.path[:0] = [str(root)] if root and str(root) not in sys.path else []
 from labkit.bootstrap import install_missing
 
-install_missing()'''
+install_missing();'''
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,22 @@
 """Figures: pure functions from results to matplotlib axes.
 
-Knows: the one style of the course (size, colours plus hatches or markers, units on axes).
-Does not know: how anything was measured. Nothing here shows, saves or touches global settings.
-Used by every lesson.
+Knows: the kinds of figures that every lesson draws; ``plots_*`` modules hold those of one topic.
+Does not know: how anything was measured, nor the style (``figure_style``). Nothing here shows,
+saves or touches global settings. Used by every lesson.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from labkit.figure_style import COLOURS, HATCHES, MARKERS, SEQUENTIAL_MAP, course_axes
 from labkit.measure import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-SIZE_INCHES = (6.4, 3.6)
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo", "--")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-SEQUENTIAL_MAP = "cividis"
 
 
 def bars(
@@ -45,7 +39,7 @@ def bars(
     ylabel, caption
         What the height means; where and when it was measured.
     """
-    ax = _axes(ax, title, caption)
+    ax = course_axes(ax, title, caption)
     series = list(dict.fromkeys(name for group in groups.values() for name in group))
     width = 0.8 / max(1, len(series))
     for i, name in enumerate(series):
@@ -78,7 +72,7 @@ def lines(
     Axes
         The axes, for more drawing.
     """
-    ax = _axes(ax, title, caption)
+    ax = course_axes(ax, title, caption)
     for i, (name, points) in enumerate(series.items()):
         x, y = zip(*points, strict=True)
         ax.plot(x, y, marker=MARKERS[i % 8], color=COLOURS[i % 8], label=name)
@@ -100,7 +94,7 @@ def similarity_map(
     matrix: np.ndarray, labels: Sequence[str], *, title: str, ax: Axes | None = None
 ) -> Axes:
     """Draw a square similarity matrix ``(n, n)`` with its numbers written in the cells."""
-    ax = _axes(ax, title, "")
+    ax = course_axes(ax, title, "")
     ax.imshow(matrix, cmap=SEQUENTIAL_MAP, vmin=0, vmax=1, aspect="auto")
     for row in range(len(labels)):
         for column in range(len(labels)):
@@ -124,7 +118,7 @@ def meaning_map(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw points ``(n, 2)``, one colour and marker a group, as a map of meaning."""
-    ax = _axes(ax, title, "")
+    ax = course_axes(ax, title, "")
     for i, name in enumerate(dict.fromkeys(groups)):
         chosen = np.array([group == name for group in groups])
         ax.scatter(
@@ -150,7 +144,7 @@ def stages(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the seconds of each stage as stacked horizontal bars, one bar a run."""
-    ax = _axes(ax, title, caption)
+    ax = course_axes(ax, title, caption)
     names = list(dict.fromkeys(name for seconds in runs.values() for name in seconds))
     left = np.zeros(len(runs))
     for i, name in enumerate(names):
@@ -186,7 +180,7 @@ def counts(
     xlabel, caption
         What the percents are of; where and when it was measured.
     """
-    ax = _axes(ax, title, caption)
+    ax = course_axes(ax, title, caption)
     totals = {name: sum(row.values()) for name, row in rows.items()}
     labels = [f"{name} ({total})" for name, total in totals.items()]
     left = np.zeros(len(rows))
@@ -216,27 +210,3 @@ def _bar(ax: Axes, x: float, width: float, share: Interval, i: int, label: str |
         color=COLOURS[i % 8], hatch=HATCHES[i % 8], edgecolor="white",
     )  # fmt: skip
     ax.annotate(f"{mean:.0f}", (x, max(mean, high)), ha="center", va="bottom", fontsize="small")
-
-
-def _axes(ax: Axes | None, title: str, caption: str) -> Axes:
-    if ax is None:
-        ax = _new_figure().subplots()
-    ax.set_title(title, fontsize="medium", loc="left")
-    ax.spines[["top", "right"]].set_visible(False)
-    if caption:
-        ax.figure.text(0.99, -0.02, caption, ha="right", va="top", fontsize="x-small", color="#444")
-    return ax
-
-
-def _new_figure() -> Any:
-    from matplotlib.figure import Figure
-
-    class CourseFigure(Figure):
-        """A figure that a notebook shows as a PNG, without pyplot's global state."""
-
-        def _repr_png_(self) -> bytes:
-            buffer = io.BytesIO()
-            self.savefig(buffer, format="png", dpi=110, bbox_inches="tight", facecolor="white")
-            return buffer.getvalue()
-
-    return CourseFigure(figsize=SIZE_INCHES, layout="constrained")

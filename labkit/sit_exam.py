@@ -93,7 +93,7 @@ def _config(system: System, model: str, k: int, n_questions: int) -> dict:
     command = f"python -m labkit exam --system {system} --model {model}"
     config = {"system": system, "model": model, "k": None, "n_questions": n_questions}
     if system == "rag":
-        return config | {"k": k, "command": f"{command} -k {k}"}
+        return config | {"k": k, "mode": rag.DEFAULTS.mode, "command": f"{command} -k {k}"}
     return config | {"command": command}
 
 
