@@ -4,6 +4,9 @@ Knows: where the Nordvind corpus lies. Does not know: how ingestion works (``sto
 Used by every lesson that needs the corpus and does not build it on the page.
 """
 
+import hashlib
+from pathlib import Path
+
 from labkit import settings
 from labkit.embed import Embedder, load_embedder
 from labkit.store import Store, open_store
@@ -20,6 +23,12 @@ def open_course_store(embedder: Embedder | None = None) -> Store:
         Loaded already, or ``None`` to load the course's default.
     """
     embedder = embedder or load_embedder()
-    store = open_store(settings.cache_dir() / "course-db", embedder)
+    store = open_store(database_dir(), embedder)
     store.ingest([settings.data_dir() / "documents", settings.data_dir() / "tables"])
     return store
+
+
+def database_dir() -> Path:
+    """Return the folder of the database: two clones of the course share the cache, not this."""
+    course = hashlib.sha256(str(settings.data_dir()).encode()).hexdigest()[:8]
+    return settings.cache_dir() / f"course-db-{course}"

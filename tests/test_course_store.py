@@ -39,3 +39,10 @@ def test_a_changed_document_is_found_at_the_next_opening(small_course, fake_embe
 def test_an_unchanged_course_commits_nothing(small_course, fake_embedder: Any) -> None:
     first = course_store.open_course_store(fake_embedder).versions()
     assert course_store.open_course_store(fake_embedder).versions() == first
+
+
+def test_two_clones_that_share_a_cache_have_a_database_each(small_course, monkeypatch) -> None:
+    first = course_store.database_dir()
+    monkeypatch.setattr("labkit.settings.data_dir", lambda: small_course.parent / "other" / "data")
+    assert course_store.database_dir() != first
+    assert course_store.database_dir().parent == first.parent
