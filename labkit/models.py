@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 Messages = list[dict[str, str]]
+ADAPTER_FILE = "adapter_model.safetensors"
+FULL_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,10 @@ class LanguageModel:
 
 
 def load_language_model(
-    name: str = "auto", *, choice: catalogue.Choice | None = None
+    name: str = "auto",
+    *,
+    choice: catalogue.Choice | None = None,
+    tuned: Path | None = None,
 ) -> LanguageModel:
     """Load a fetched model onto the best device of this machine.
 
@@ -162,11 +167,13 @@ def load_language_model(
         a warning, as long as the one it picks was not fetched.
     choice
         Overrides device, number format and quantization.
+    tuned
+        A folder that ``train`` wrote: its adapter is put on the model, or its weights replace it.
 
     Raises
     ------
     FileNotFoundError
-        If the model was not fetched.
+        If the model was not fetched, or ``tuned`` holds no weights.
     ValueError
         If the catalogue has no such language model.
     """
@@ -183,12 +190,27 @@ def load_language_model(
     options: dict[str, Any] = {"dtype": getattr(torch, choice.dtype)}
     if choice.nf4 and wanted == choice.model:
         options["quantization_config"] = _nf4_config(choice.dtype)
-        options["device_map"] = {"": 0}
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)
+        options["device_map"] = {"": 0 if choice.device == "cuda" else choice.device}
+    whole = tuned if tuned and (tuned / FULL_FILE).is_file() else folder
+    model = AutoModelForCausalLM.from_pretrained(whole, local_files_only=True, **options)
     if "device_map" not in options:
         model = model.to(choice.device)
+    if tuned and whole is folder:
+        model = with_adapter(model, tuned)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return LanguageModel(wanted, model, tokenizer)
+
+
+def with_adapter(model: Any, folder: Path) -> Any:
+    """Put the adapter in ``folder`` on a model; only safetensors are read, never a pickle."""
+    from peft import PeftModel
+
+    if not (folder / ADAPTER_FILE).is_file():
+        raise FileNotFoundError(
+            f"There is neither an adapter nor a model in {folder.name!r}. Train one with: "
+            f"python -m labkit finetune --out {folder.name}"
+        )
+    return PeftModel.from_pretrained(model, folder, local_files_only=True)
 
 
 def _fetched_or_small(picked: str) -> str:

@@ -1,0 +1,265 @@
+"""Fine-tuning: one function for full, LoRA and QLoRA, on transformers' Trainer and peft.
+
+Knows: number formats by hardware, adapters, checkpoints, and a loss that computes logits only
+where there are labels.
+Does not know: where examples come from (``training_data``), nor how good the result is (``exam``).
+Used by lessons 08 and 09 and by ``python -m labkit finetune``.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from labkit import catalogue, hardware, results
+from labkit.models import LanguageModel, load_language_model
+from labkit.training_data import Example, encode, length_grouped_order
+
+Method = Literal["full", "lora", "qlora"]
+RESULT_FILE = "training.json"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run; the learning rate's default suits the method.
+
+    ``rank`` is the width of the adapter's two matrices; their product is multiplied by
+    ``alpha / rank`` before it is added.
+    """
+
+    model: str
+    method: Method = "lora"
+    rank: int = 16
+    alpha: int = 32
+    targets: str | tuple[str, ...] = "all-linear"
+    learning_rate: float | None = None
+    n_epochs: int = 1
+    batch_size: int = 8
+    max_tokens: int = 1024
+    checkpointing: bool = False
+    save_every: int = 25
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        if self.method not in get_args(Method):
+            raise ValueError(
+                f"There is no method {self.method!r}; use {', '.join(get_args(Method))}."
+            )
+        for name in ("rank", "alpha", "n_epochs", "batch_size", "max_tokens", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more.")
+
+    @property
+    def usual_learning_rate(self) -> float:
+        """The learning rate asked for; 1e-3 for adapters and 5e-5 for all weights otherwise."""
+        return self.learning_rate or (5e-5 if self.method == "full" else 1e-3)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Number formats of one run: of the frozen or full weights, and whether autocast is on."""
+
+    weights: Literal["float32", "bfloat16", "float16"]
+    autocast_fp16: bool = False
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run gave; ``log`` holds one dict a step, ``peak_bytes`` names what was measured."""
+
+    folder: Path
+    config: TrainConfig
+    n_trainable: int
+    n_parameters: int
+    log: list[dict]
+    evaluations: list[dict]
+    n_tokens: int
+    train_s: float
+    peak_bytes: dict[str, int]
+    saved_bytes: int
+
+
+def precision(method: Method, machine: hardware.Hardware) -> Precision:
+    """Choose the number formats: bf16 where the hardware has it, fp16 with care on older cards.
+
+    fp16 overflows in gradients, so trained weights stay fp32 there and autocast does the rest.
+    """
+    if machine.gpu_name is None:
+        return Precision("bfloat16" if machine.cpu_bf16 and method != "full" else "float32")
+    if machine.gpu_bf16:
+        return Precision("bfloat16")
+    return Precision("float32" if method == "full" else "float16", autocast_fp16=True)
+
+
+def train(
+    examples: Sequence[Example],
+    out: Path,
+    config: TrainConfig,
+    *,
+    evaluation: Sequence[Example] = (),
+    on_step: Callable[[dict], None] | None = None,
+    base: LanguageModel | None = None,
+) -> TrainResult:
+    """Fine-tune a model on examples; a run that was killed goes on from its last checkpoint.
+
+    Parameters
+    ----------
+    examples, evaluation
+        What to learn from, and what to watch the loss on (a twentieth of the way each).
+    out
+        A folder for this run alone: checkpoints, the adapter or model, and ``training.json``.
+    config
+        How; a folder that holds a run with another configuration is refused.
+    on_step
+        Receives ``{"step", "n_steps", "loss", "tokens", "seconds"}`` after each step.
+    base
+        A model that is loaded already; it is changed in place.
+
+    Raises
+    ------
+    ValueError
+        If there are no examples, or ``out`` belongs to another run.
+    MemoryError
+        If memory ran out; the message says what to lower.
+    """
+    if not examples:
+        raise ValueError("There are no examples to train on; give at least one.")
+    _claim(out, config, examples)
+    if (done := _finished(out)) is not None:
+        return done
+    formats = precision(config.method, hardware.detect())
+    llm = base or load_base(config, formats)
+    model = prepare(llm.model, config)
+    rows = [encode(example, llm.tokenizer, max_tokens=config.max_tokens) for example in examples]
+    watched = [encode(e, llm.tokenizer, max_tokens=config.max_tokens) for e in evaluation]
+    order = length_grouped_order(
+        [len(row["input_ids"]) for row in rows],
+        batch_size=config.batch_size,
+        n_epochs=config.n_epochs,
+        seed=config.seed,
+    )
+    from labkit.answer_trainer import make_trainer
+
+    trainer = make_trainer(
+        model, [rows[i] for i in order], watched, llm.tokenizer, out, config, formats, on_step
+    )
+    started = time.perf_counter()
+    try:
+        trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    except (MemoryError, RuntimeError) as error:
+        raise _explained(error, config) from error
+    return _finish(trainer, llm, out, config, time.perf_counter() - started)
+
+
+def load_base(config: TrainConfig, formats: Precision) -> LanguageModel:
+    """Load the model to train in its number format, in 4 bits for QLoRA."""
+    device: Literal["cpu", "cuda"] = "cuda" if hardware.detect().gpu_name else "cpu"
+    nf4 = config.method == "qlora"
+    choice = catalogue.Choice(config.model, device, formats.weights, nf4, "for training")
+    return load_language_model(config.model, choice=choice)
+
+
+def prepare(model: Any, config: TrainConfig) -> Any:
+    """Freeze the base and add adapters, or make every weight trainable for ``full``."""
+    import torch
+
+    torch.manual_seed(config.seed)
+    model.config.use_cache = False
+    if config.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    if config.method == "full":
+        return model.requires_grad_(True)
+    from peft import LoraConfig, get_peft_model
+
+    targets = config.targets if isinstance(config.targets, str) else list(config.targets)
+    adapter = LoraConfig(
+        r=config.rank, lora_alpha=config.alpha, target_modules=targets, task_type="CAUSAL_LM"
+    )
+    return get_peft_model(model, adapter)
+
+
+def last_checkpoint(out: Path) -> str | None:
+    """Return the newest whole checkpoint; one that a kill cut short is passed over."""
+    found = sorted(out.glob("checkpoint-*"), key=lambda folder: -int(folder.name.split("-")[1]))
+    return next((str(folder) for folder in found if _is_whole(folder)), None)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether the file that is written last can be read."""
+    try:
+        json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _claim(out: Path, config: TrainConfig, examples: Sequence[Example]) -> None:
+    """Write down whose folder this is, or refuse one that belongs to another run."""
+    import hashlib
+
+    data = hashlib.sha256(repr(list(examples)).encode()).hexdigest()
+    wanted = json.loads(json.dumps({"config": asdict(config), "examples_sha256": data}))
+    path = out / "run.json"
+    if not path.is_file():
+        results.write_atomically(path, json.dumps(wanted, indent=1))
+    elif json.loads(path.read_text(encoding="utf-8")) != wanted:
+        raise ValueError(
+            f"{out.name!r} holds a run with another configuration or other examples; "
+            "choose a new folder, or remove that one."
+        )
+
+
+def _finished(out: Path) -> TrainResult | None:
+    path = out / RESULT_FILE
+    if not path.is_file():
+        return None
+    row = json.loads(path.read_text(encoding="utf-8"))
+    settings = row.pop("config")
+    if isinstance(settings["targets"], list):
+        settings["targets"] = tuple(settings["targets"])
+    return TrainResult(folder=out, config=TrainConfig(**settings), **row)
+
+
+def _finish(
+    trainer: Any, llm: LanguageModel, out: Path, config: TrainConfig, train_s: float
+) -> TrainResult:
+    """Save the adapter or model, and the run's figures last: their file says that all is done."""
+    model = trainer.model
+    model.save_pretrained(out, safe_serialization=True)
+    if config.method == "full":
+        llm.tokenizer.save_pretrained(out)
+    log = [row for row in trainer.state.log_history if "tokens" in row]
+    result = TrainResult(
+        folder=out,
+        config=config,
+        n_trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        n_parameters=llm.model.num_parameters(),
+        log=log,
+        evaluations=[row for row in trainer.state.log_history if "eval_loss" in row],
+        n_tokens=sum(row["tokens"] for row in log),
+        train_s=sum(row["seconds"] for row in log),
+        peak_bytes=trainer.peak_bytes(),
+        saved_bytes=sum(path.stat().st_size for path in out.glob("*.safetensors")),
+    )
+    row = {name: value for name, value in asdict(result).items() if name != "folder"}
+    results.write_atomically(out / RESULT_FILE, json.dumps(row, indent=1))
+    llm.model.eval()
+    return result
+
+
+def _explained(error: Exception, config: TrainConfig) -> Exception:
+    """Turn running out of memory into advice; leave every other error as it is."""
+    text = str(error)
+    if not isinstance(error, MemoryError) and "out of memory" not in text and "alloc" not in text:
+        return error
+    lower = [f"batch_size (now {config.batch_size})", f"max_tokens (now {config.max_tokens})"]
+    if not config.checkpointing:
+        lower.append("or turn on checkpointing")
+    return MemoryError(
+        f"Memory ran out while training {config.model} with {config.method}. Lower "
+        f"{', '.join(lower)}; see what fits with: python -m labkit plan --model {config.model} "
+        f"--method {config.method} --batch {config.batch_size} --seq {config.max_tokens}"
+    )

@@ -1,0 +1,214 @@
+"""Training examples: from questions, passages or your own JSONL to token ids with labels.
+
+Knows: the chat template's end of turn, which tokens the loss looks at, and what is wrong with a
+line. Does not know: how anything is trained (``train``).
+Used by lessons 06, 08 and 09 and by ``python -m labkit finetune``.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit import exam, rag
+from labkit.evaluate_retrieval import holds_evidence
+from labkit.exam import Question
+from labkit.models import Messages
+from labkit.store import Hit
+
+IGNORED = -100  # the label that torch's cross entropy leaves out
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A conversation that ends with a user's turn, and the answer to learn."""
+
+    messages: Messages
+    answer: str
+
+
+def closed_book_examples(questions: Sequence[Question]) -> list[Example]:
+    """Return examples that ask from memory, with the very prompt of the closed-book exam."""
+    return [Example(rag.closed_book_messages(q.question), q.answer) for q in questions]
+
+
+def open_book_examples(
+    questions: Sequence[Question],
+    store: rag.Searcher,
+    *,
+    k: int,
+    absent_share: float = 0.15,
+    seed: int = 0,
+) -> list[Example]:
+    """Return examples that answer from ``k`` retrieved passages, as the RAG exam will ask.
+
+    Retrieval is imperfect, and the model should not learn its errors: a missing piece of evidence
+    takes the place of a random passage. In ``absent_share`` of the questions every passage with
+    evidence is taken away and the right answer becomes the abstention.
+
+    Parameters
+    ----------
+    questions
+        Training questions.
+    store
+        Where the passages come from.
+    k
+        Passages an example.
+    absent_share
+        Between 0 and 1.
+
+    Source: training with distractors follows RAFT (Zhang et al. 2024, arXiv 2403.10131).
+    """
+    chance = random.Random(seed)
+    found = store.search_many([q.question for q in questions], k=k + 5)
+    examples = []
+    for question, hits in zip(questions, found, strict=True):
+        absent = bool(question.evidence) and chance.random() < absent_share
+        if absent:
+            shown = [hit for hit in hits if not _holds_any(hit, question)][:k]
+        else:
+            shown = _with_evidence(question, hits[:k], store, chance)
+        answer = exam.ABSTENTION if absent else question.answer
+        examples.append(Example(rag.build_messages(question.question, shown), answer))
+    return examples
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Read a learner's own JSONL: ``{"messages": […]}`` or ``{"prompt": …, "answer": …}`` a line.
+
+    Raises
+    ------
+    ValueError
+        Naming the line and what is wrong with it.
+    """
+    examples = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip():
+            try:
+                examples.append(_parse(json.loads(line)))
+            except ValueError as error:
+                raise ValueError(f"{path.name}, line {number}: {error}") from error
+    if not examples:
+        raise ValueError(f"{path.name} holds no example; write one JSON object a line.")
+    return examples
+
+
+def encode(example: Example, tokenizer: Any, *, max_tokens: int) -> dict[str, list[int]]:
+    """Return ``input_ids`` and ``labels`` of one example, both ``(T,)``.
+
+    Labels are ``IGNORED`` over the prompt: the loss looks at the answer and its end of turn only.
+    A model that never sees the end of turn never learns to stop.
+
+    Raises
+    ------
+    ValueError
+        If the example is longer than ``max_tokens``, or the template rewrites the prompt.
+    """
+    answered = [*example.messages, {"role": "assistant", "content": example.answer}]
+    whole = tokenizer.apply_chat_template(answered, tokenize=False).rstrip()
+    prompt = tokenizer.apply_chat_template(
+        example.messages, tokenize=False, add_generation_prompt=True
+    )
+    if not whole.startswith(prompt):
+        raise ValueError("This model's chat template changes the prompt once there is an answer.")
+    prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    answer_ids = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
+    n_tokens = len(prompt_ids) + len(answer_ids)
+    if n_tokens > max_tokens:
+        raise ValueError(
+            f"An example takes {n_tokens} tokens, {max_tokens} are allowed: "
+            f"{example.messages[-1]['content'][:60]!r}. Shorten it or raise max_tokens."
+        )
+    return {
+        "input_ids": prompt_ids + answer_ids,
+        "labels": [IGNORED] * len(prompt_ids) + answer_ids,
+    }
+
+
+def length_grouped_order(
+    lengths: Sequence[int], *, batch_size: int, n_epochs: int, seed: int
+) -> list[int]:
+    """Return the order of a whole training run: batches of similar length, in random order.
+
+    A batch is padded to its longest example, so mixing lengths pays for padding. The very first
+    batch is the longest: if memory does not suffice, that shows at once. What does not fill a
+    batch of its epoch waits for the end of the run.
+
+    Parameters
+    ----------
+    lengths
+        Tokens of each example, ``(n,)``.
+
+    Returns
+    -------
+    list of int
+        ``n_epochs * n`` positions, every example ``n_epochs`` times.
+    """
+    chance = random.Random(seed)
+    longest_first = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    spare = longest_first[batch_size:] or longest_first
+    order: list[int] = []
+    waiting: list[int] = []
+    for _ in range(n_epochs):
+        left = set(chance.sample(spare, len(lengths) % batch_size))
+        chosen = [i for i in longest_first if i not in left]
+        batches = [chosen[i : i + batch_size] for i in range(0, len(chosen), batch_size)]
+        later = batches[1:]
+        chance.shuffle(later)
+        order += [i for batch in batches[:1] + later for i in batch]
+        waiting += sorted(left)
+    return order + sorted(waiting, key=lambda i: -lengths[i])
+
+
+def _holds_any(hit: Hit, question: Question) -> bool:
+    return any(holds_evidence(hit, evidence) for evidence in question.evidence)
+
+
+def _with_evidence(
+    question: Question, hits: list[Hit], store: rag.Searcher, chance: random.Random
+) -> list[Hit]:
+    """Return the hits with each missing piece of evidence put in the place of another passage."""
+    shown = list(hits)
+    for evidence in question.evidence:
+        if any(holds_evidence(hit, evidence) for hit in shown):
+            continue
+        near = store.search(evidence.quote, k=10, mode="text")
+        holder = next((hit for hit in near if holds_evidence(hit, evidence)), None)
+        free = [i for i, hit in enumerate(shown) if not _holds_any(hit, question)]
+        if holder and free:
+            shown[chance.choice(free)] = holder
+    return shown
+
+
+def _parse(row: Any) -> Example:
+    if not isinstance(row, dict):
+        raise ValueError("not a JSON object; write {...}")
+    if "messages" in row:
+        return _from_messages(row["messages"])
+    missing = [name for name in ("prompt", "answer") if not _is_text(row.get(name))]
+    if missing:
+        raise ValueError(
+            f"{' and '.join(missing)} missing or empty; give 'messages', or 'prompt' and 'answer'"
+        )
+    return Example([{"role": "user", "content": row["prompt"]}], row["answer"])
+
+
+def _from_messages(messages: Any) -> Example:
+    if not isinstance(messages, list) or len(messages) < 2:
+        raise ValueError("'messages' must be a list of two or more turns")
+    for number, turn in enumerate(messages, 1):
+        if not isinstance(turn, dict) or turn.get("role") not in ROLES:
+            raise ValueError(f"turn {number} needs a 'role': {', '.join(ROLES)}")
+        if not _is_text(turn.get("content")):
+            raise ValueError(f"turn {number} has no 'content'")
+    if messages[-1]["role"] != "assistant" or messages[-2]["role"] != "user":
+        raise ValueError("the last two turns must be of the user and of the assistant")
+    turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
+    return Example(turns[:-1], turns[-1]["content"])
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
