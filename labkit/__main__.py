@@ -9,9 +9,10 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit import __version__
+from labkit import __version__, door_finetune
 from labkit.doors import db_flag, json_flag, model_name, positive, print_result
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped. Run the same command again to go on.", file=sys.stderr)
         return 1
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, MemoryError) as error:
         print(f"labkit {arguments.command}: {error}", file=sys.stderr)
         return 1
 
@@ -44,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_ingest(commands)
     _add_ask(commands)
     _add_exam(commands)
+    door_finetune.add(commands)
     _add_bench(commands)
     _add_lab(commands)
     return parser
@@ -155,7 +157,8 @@ def _ask(arguments: argparse.Namespace) -> int:
 
 def _add_exam(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("exam", help="run the exam and add the score to the leaderboard")
-    command.add_argument("--system", choices=["base", "rag"], default="rag")
+    command.add_argument("--system", choices=["base", "rag", "lora", "both"], default="rag")
+    command.add_argument("--tuned", type=Path, help="a folder of `finetune`, for lora and both")
     command.add_argument(
         "--model", default="auto", type=model_name, help="catalogue name (default: auto)"
     )
@@ -171,9 +174,10 @@ def _exam(arguments: argparse.Namespace) -> int:
     run = sit_exam.sit(
         arguments.system,
         model=arguments.model,
+        tuned=arguments.tuned,
         k=arguments.k,
         limit=arguments.limit,
-        store=_course_store() if arguments.system == "rag" else None,
+        store=_course_store() if arguments.system in sit_exam.OPEN_BOOK else None,
         progress=not arguments.json,
     )
     print_result(sit_exam.render(run), run, arguments.json)

@@ -4,6 +4,7 @@ Knows: how recorded runs become a markdown page. Does not know: how a run came a
 Every lesson adds a row; ``data/results/LEADERBOARD.md`` is written anew after each run.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,9 +45,8 @@ def render(runs: Sequence[dict]) -> str:
     parts.append("## Exact match by kind of question\n\n" + table(["system", *kinds], rows))
     rows = [[_name(run), *(_share(run["figures"][key]) for key in METRICS)] for run in runs]
     parts.append("## How the answers behave\n\n" + table(["system", *METRICS.values()], rows))
-    for run in runs:
-        if run["figures"].get("retrieval"):
-            parts.append(_retrieval(run))
+    with_retrieval = (run for run in runs if run["figures"].get("retrieval"))
+    parts += map(_retrieval, itertools.islice(with_retrieval, 1))
     rows = [_origin(run) for run in runs]
     parts.append(
         "## Where the rows come from\n\n" + table(["system", "date", "machine", "command"], rows)
@@ -68,7 +68,7 @@ def _retrieval(run: dict) -> str:
         for mode, by_kind in figures.items()
         for k, metric in ((1, "hit_at_1"), (5, "hit_at_k"))
     ]
-    title = f"## Retrieval behind {_name(run)}: is the evidence among the hits?"
+    title = "## Retrieval: is the evidence among the hits?"
     return f"{title}\n\n{table(['search', *kinds], rows)}"
 
 
@@ -79,8 +79,12 @@ def _exact(run: dict, kind: str) -> dict | None:
 
 def _name(run: dict) -> str:
     config = run["config"]
-    k = f", k = {config['k']}" if config["k"] else ""
-    return f"{config['system']}, {config['model']}{k}"
+    parts = [config["system"], config["model"]]
+    if "training" in config:
+        parts.append(config["training"]["method"])
+    if config["k"]:
+        parts.append(f"k = {config['k']}")
+    return ", ".join(parts)
 
 
 def _share(share: dict | None) -> str:

@@ -1,10 +1,12 @@
 """Sitting the exam: a system answers every test question and gets its row on the leaderboard.
 
-Knows: how to run ``base`` (closed book) and ``rag`` over the exam, score them and record the run.
+Knows: how to run ``base`` and ``lora`` (closed book), ``rag`` and ``both`` (with passages) over the
+exam, score them and record the run; ``lora`` and ``both`` ask a fine-tuned model.
 Does not know: how an answer is made (``rag``) or scored (``exam``).
 Used by ``python -m labkit exam`` and lessons 01, 04, 05 and 09.
 """
 
+import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +16,9 @@ from labkit import catalogue, evaluate_answers, evaluate_retrieval, exam, leader
 from labkit.models import LanguageModel, load_language_model
 from labkit.store import Mode
 
-System = Literal["base", "rag"]
+System = Literal["base", "rag", "lora", "both"]
+OPEN_BOOK = ("rag", "both")
+TUNED = ("lora", "both")
 RETRIEVAL_DEPTH = 5
 SHOWN = {
     "exact_match": "exact match",
@@ -33,6 +37,7 @@ def sit(
     system: System,
     *,
     model: str = "auto",
+    tuned: Path | None = None,
     k: int | None = None,
     limit: int | None = None,
     store: rag.Searcher | None = None,
@@ -45,9 +50,11 @@ def sit(
     Parameters
     ----------
     system
-        ``"base"`` answers from its weights, ``"rag"`` from ``store``.
+        ``"base"`` and ``"lora"`` answer from their weights, ``"rag"`` and ``"both"`` from passages.
     model, llm
         A catalogue name, or a model that is loaded already.
+    tuned
+        The folder that ``train`` wrote, for ``"lora"`` and ``"both"``.
     k
         Passages shown to the model; ``None`` takes what suits it (``catalogue.passages_for``).
     limit
@@ -58,29 +65,35 @@ def sit(
     Raises
     ------
     ValueError
-        If there is no such system, ``rag`` has no store, or ``limit`` or ``k`` is below 1.
+        If there is no such system, one with passages has no store, a tuned one no folder or an
+        untuned one has one, or ``limit`` or ``k`` is below 1.
     """
     if system not in get_args(System):
-        raise ValueError(f"There is no system {system!r}; choose {' or '.join(get_args(System))}.")
+        raise ValueError(f"There is no system {system!r}; choose {', '.join(get_args(System))}.")
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}; ask at least 1 question.")
     if k is not None and k < 1:
         raise ValueError(f"k is {k}; show the model at least 1 passage.")
-    if system == "rag" and store is None:
-        raise ValueError("The system 'rag' needs a store; pass store=open_course_store().")
+    if system in OPEN_BOOK and store is None:
+        raise ValueError(f"The system {system!r} needs a store; pass store=open_course_store().")
+    if (system in TUNED) != (tuned is not None):
+        raise ValueError(
+            f"The systems {' and '.join(TUNED)} need a fine-tuned model (--tuned FOLDER, made by "
+            f"labkit finetune), the others take none; this is {system!r}."
+        )
     questions = every_nth(exam.load_exam("test"), limit)
-    llm = llm or load_language_model(model)
+    llm = llm or load_language_model(model, tuned=tuned)
     shown = k or catalogue.passages_for(llm.name)
     start = time.perf_counter()
     answers, scores = _answer_and_score(
-        questions, llm, store if system == "rag" else None, shown, progress
+        questions, llm, store if system in OPEN_BOOK else None, shown, progress
     )
     wall_s = time.perf_counter() - start
-    config = _config(system, llm.name, shown, len(questions))
+    config = _config(system, llm.name, shown, len(questions), tuned)
     figures = {
         **evaluate_answers.summarise_answers(questions, scores),
         "wall_s": wall_s,
-        "retrieval": _retrieval(questions, store) if store and system == "rag" else None,
+        "retrieval": _retrieval(questions, store) if store and system in OPEN_BOOK else None,
         "answers": answers,
     }
     if limit is None:
@@ -89,19 +102,23 @@ def sit(
     return {"config": config, "figures": figures}
 
 
-def _config(system: System, model: str, k: int, n_questions: int) -> dict:
+def _config(system: System, model: str, k: int, n_questions: int, tuned: Path | None) -> dict:
     command = f"python -m labkit exam --system {system} --model {model}"
-    config = {"system": system, "model": model, "k": None, "n_questions": n_questions}
-    if system == "rag":
+    config: dict = {"system": system, "model": model, "k": None, "n_questions": n_questions}
+    if tuned:
+        command = f"{command} --tuned {tuned}"
+        config["training"] = json.loads((tuned / "training.json").read_text("utf-8"))["config"]
+    if system in OPEN_BOOK:
         return config | {"k": k, "mode": rag.DEFAULTS.mode, "command": f"{command} -k {k}"}
     return config | {"command": command}
 
 
 def _run_name(config: dict) -> str:
-    """Name the run ``exam-SYSTEM-MODEL``, with ``-kN`` behind it where ``k`` is not the model's."""
+    """Name the run ``exam-SYSTEM-MODEL``; method and k follow where they are not the usual ones."""
     name = f"{results.LEADERBOARD_PREFIX}{config['system']}-{config['model'].lower()}"
+    method = config.get("training", {}).get("method", "lora")
     usual = config["k"] in (None, catalogue.passages_for(config["model"]))
-    return name if usual else f"{name}-k{config['k']}"
+    return name + ("" if method == "lora" else f"-{method}") + ("" if usual else f"-k{config['k']}")
 
 
 def every_nth(questions: list[exam.Question], limit: int | None) -> list[exam.Question]:

@@ -262,6 +262,7 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
     assert asked == {
         "system": system,
         "model": "auto",
+        "tuned": None,
         "k": 2,
         "limit": 5,
         "store": store if system == "rag" else None,

@@ -123,6 +123,32 @@ def test_the_recorded_command_is_one_that_the_command_line_accepts(
     assert (arguments.command, arguments.system, arguments.model) == ("exam", "base", "Tiny-1")
 
 
+@pytest.fixture
+def tuned(tmp_path: Path) -> Path:
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    (folder / "training.json").write_text('{"config": {"method": "qlora", "rank": 4}}')
+    return folder
+
+
+def test_a_tuned_model_is_recorded_with_its_training(llm, store, tuned, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    run = sit_exam.sit("both", tuned=tuned, llm=llm, store=store, folder=out)
+    assert run["config"]["training"] == {"method": "qlora", "rank": 4}
+    assert run["config"]["command"].endswith(f"--tuned {tuned} -k 5")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "LEADERBOARD.md",
+        "exam-both-tiny-1-qlora.json",
+    ]
+    assert "| both, Tiny-1, qlora, k = 5 |" in (out / "LEADERBOARD.md").read_text()
+
+
+@pytest.mark.parametrize(("system", "needs"), [("lora", True), ("base", False), ("rag", False)])
+def test_a_tuned_folder_goes_with_tuned_systems_only(llm, store, tuned, system, needs) -> None:
+    with pytest.raises(ValueError, match=f"need a fine-tuned model .* this is '{system}'"):
+        sit_exam.sit(system, tuned=None if needs else tuned, llm=llm, store=store)
+
+
 def test_a_limited_run_is_not_recorded(llm, store, tmp_path: Path) -> None:
     run = sit_exam.sit("rag", limit=2, llm=llm, store=store, folder=tmp_path)
     assert run["config"]["n_questions"] == 2
@@ -142,7 +168,7 @@ def test_the_same_answers_give_the_same_intervals_again(llm, store, tmp_path: Pa
     [
         ({"limit": 0}, "limit is 0"),
         ({"k": 0}, "k is 0"),
-        ({"system": "lora"}, "no system 'lora'; choose base or rag"),
+        ({"system": "magic"}, "no system 'magic'; choose base, rag, lora, both"),
         ({"store": None}, "needs a store"),
     ],
 )
