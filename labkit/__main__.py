@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit import __version__, door_finetune
-from labkit.doors import db_flag, json_flag, model_name, positive, print_result
+from labkit.doors import (
+    db_flag,
+    embedder_name,
+    json_flag,
+    model_name,
+    positive,
+    print_result,
+)
 
 if TYPE_CHECKING:
     from labkit.store import Store
@@ -102,6 +109,15 @@ def _add_ingest(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--max-words", type=positive, default=60, help="words a chunk (default 60)"
     )
+    command.add_argument(
+        "--embedder",
+        type=embedder_name,
+        help="model of the catalogue, or of a service with its key in the environment "
+        "(default: the database's own, all-MiniLM-L6-v2 for a new one)",
+    )
+    command.add_argument(
+        "--yes", action="store_true", help="pay for a large run of an embedding service"
+    )
     json_flag(command)
     command.set_defaults(run=_ingest)
 
@@ -109,13 +125,14 @@ def _add_ingest(commands: argparse._SubParsersAction) -> None:
 def _ingest(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
+    store = _open_store(arguments.db, create=True, embedder=arguments.embedder)
+    _agree_on_price(store, arguments)
     with tqdm(unit=" documents", disable=True if arguments.json else None) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        store = _open_store(arguments.db, create=True)
         report = store.ingest(arguments.path, max_words=arguments.max_words, on_progress=show)
     lines = [
         f"{report.added} added, {report.changed} changed, {report.unchanged} unchanged, "
@@ -126,6 +143,21 @@ def _ingest(arguments: argparse.Namespace) -> int:
     ]
     print_result("\n".join(lines), asdict(report), arguments.json)
     return 0
+
+
+def _agree_on_price(store: "Store", arguments: argparse.Namespace) -> None:
+    """Say what an embedding service will take for this run; a large one needs ``--yes``."""
+    from labkit.embed_services import TOKENS_WITHOUT_YES, estimate_cost, is_served
+
+    if not is_served(store.embedder_name):
+        return
+    pending = store.pending_passages(arguments.path, max_words=arguments.max_words)
+    estimate = estimate_cost(store.embedder_name, pending)
+    print(f"{store.embedder_name}: {estimate}", file=sys.stderr)
+    if estimate.n_tokens > TOKENS_WITHOUT_YES and not arguments.yes:
+        raise ValueError(
+            f"that is more than {TOKENS_WITHOUT_YES} tokens; run it again with --yes to pay for it."
+        )
 
 
 def _add_ask(commands: argparse._SubParsersAction) -> None:
@@ -211,11 +243,13 @@ def _lab(arguments: argparse.Namespace) -> int:
     return lab.start(port=arguments.port)
 
 
-def _open_store(db: str, *, create: bool) -> "Store":
-    from labkit.embed import load_embedder
+def _open_store(db: str, *, create: bool, embedder: str | None = None) -> "Store":
+    from labkit.chunk_table import embedder_of
+    from labkit.embed import DEFAULT_MODEL, load_embedder
     from labkit.store import open_store
 
-    return open_store(db, load_embedder(), create=create)
+    name = embedder or embedder_of(db) or DEFAULT_MODEL
+    return open_store(db, load_embedder(name), create=create)
 
 
 def _course_store() -> "Store":

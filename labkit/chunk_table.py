@@ -74,6 +74,18 @@ def _signature(embedder: Embedder) -> dict[str, str]:
     return {"embedder": embedder.name, "dimension": str(embedder.dimension)}
 
 
+def embedder_of(db_dir: AnyPath) -> str | None:
+    """Return the model that the store in a folder was made with; ``None`` without a store."""
+    folder = Path(db_dir).resolve()
+    if not (folder / f"{TABLE}.lance").is_dir():
+        return None
+    try:
+        metadata = connect(folder).open_table(TABLE).schema.metadata or {}
+    except ValueError:  # killed half made
+        return None
+    return metadata.get(b"embedder", b"").decode() or None
+
+
 def require_same_embedder(table: Any, embedder: Embedder, db_dir: AnyPath) -> None:
     """Refuse a table whose vectors come from another model: their distances would mean nothing.
 

@@ -18,6 +18,24 @@ def model_name(text: str) -> str:
     return text
 
 
+def embedder_name(text: str) -> str:
+    """Accept an embedding model of the catalogue or of a service, such as ``NAME@512``."""
+    from labkit.catalogue import CATALOGUE
+    from labkit.embed_services import MODELS, is_served, parse_name
+
+    local = [card.name for card in CATALOGUE.values() if card.task == "embed"]
+    if text in local:
+        return text
+    if not is_served(text):
+        known = ", ".join([*local, *MODELS])
+        raise argparse.ArgumentTypeError(f"no model {text!r} embeds; choose one of {known}")
+    try:
+        parse_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
 def positive(text: str) -> int:
     """Accept a whole number of 1 or more."""
     if not text.isdecimal() or int(text) < 1:

@@ -93,20 +93,36 @@ def prefixes(name: str) -> tuple[str, str]:
 
 
 def load_embedder(name: str = DEFAULT_MODEL) -> Embedder:
-    """Load an embedding model of the catalogue from the cache; never touches the network.
+    """Load an embedding model from the cache, or a service's, asked when there is a text to embed.
 
     Parameters
     ----------
     name
-        Catalogue name; bring it once with ``python -m labkit fetch NAME``.
+        Catalogue name; bring it once with ``python -m labkit fetch NAME``. Or a name of
+        ``embed_services``, such as ``text-embedding-3-small@512``: texts then leave this machine.
 
     Raises
     ------
     FileNotFoundError
         If the model was not fetched yet.
+    ValueError
+        If it is no embedding model, or needs its authors' code, or its service's key is missing.
     """
+    from labkit.catalogue import card
+    from labkit.embed_services import is_served
     from labkit.fetch import model_dir
 
+    if is_served(name):
+        from labkit.embed_http import HttpEmbedder
+
+        return HttpEmbedder(name)
+    if name.rpartition("/")[2].startswith("jina-"):
+        raise ValueError(
+            f"{name} runs code of its authors when loaded, which the course never does; use "
+            "jina-embeddings-v3 through its service, or bge-small-en-v1.5 on this machine."
+        )
+    if card(name).task != "embed":
+        raise ValueError(f"{name} writes text; name a model that embeds, such as {DEFAULT_MODEL}.")
     return SentenceEmbedder(model_dir(name), name=name)
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -183,6 +183,18 @@ def stored_documents(table: Any) -> dict[str, tuple[str, str]]:
         pairs = zip(marks, map(sys.intern, sources), strict=True)
         known.update(zip(ids, pairs, strict=True))
     return known
+
+
+def pending_passages(
+    table: Any, paths: Iterable[AnyPath] | AnyPath, *, max_words: int
+) -> Iterator[str]:
+    """Yield the passages that an ingestion of these paths would embed; for a price in advance."""
+    known = stored_documents(table)
+    for document in read_documents(paths, unreadable=[]):
+        mark = fingerprint(document, os.path.realpath(document.path), max_words=max_words)
+        if known.get(document.id, ("", ""))[0] != mark:
+            chunks = chunk_document(document, max_words=max_words)
+            yield from (chunk.passage for chunk in chunks)
 
 
 def embedded(embedder: Embedder, texts: list[str]) -> "pa.Array":

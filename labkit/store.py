@@ -9,7 +9,7 @@ Used by every lesson from 02 on.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from labkit.chunk_table import TABLE, connect, open_or_create, require_same_embedder, writer_lock
 from labkit.corpus import AnyPath
 from labkit.embed import Embedder
-from labkit.ingest import Ingestion, IngestReport
+from labkit.ingest import Ingestion, IngestReport, pending_passages
 from labkit.searching import Hit, Mode, search_table
 
 __all__ = [
@@ -67,6 +67,7 @@ class Store:
         self._lock = writer_lock(connection.uri)
         self._table = table
         self._embedder = embedder
+        self.embedder_name = embedder.name
         self._read_only = read_only
 
     def ingest(
@@ -100,6 +101,12 @@ class Store:
         with self._lock:
             ingestion = Ingestion(self._table, self._embedder, max_words=max_words)
             return ingestion.run(paths, on_progress)
+
+    def pending_passages(
+        self, paths: Iterable[AnyPath] | AnyPath, *, max_words: int = 60
+    ) -> Iterator[str]:
+        """Yield what ``ingest`` would embed; nothing is embedded or written."""
+        return pending_passages(self._table, paths, max_words=max_words)
 
     def search(
         self,

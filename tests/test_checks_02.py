@@ -1,14 +1,9 @@
 """Lesson 02's exercises: the reference passes, and every plausible mistake gets its own hint."""
 
-from collections.abc import Callable
-
 import numpy as np
-import pytest
+from exercise_tests import ExerciseTests
 
 from labkit import checks_02
-from labkit.check import UNTOUCHED, Exercise
-
-EXERCISES = [checks_02.cosine, checks_02.filtered_top_k, checks_02.sync_plan]
 
 
 def right_cosine(a, b):
@@ -98,35 +93,13 @@ def by_hash(old, new):
     }
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    [
+class TestExercises(ExerciseTests):
+    right = [
         (checks_02.cosine, right_cosine),
         (checks_02.filtered_top_k, right_top_k),
         (checks_02.sync_plan, right_plan),
-    ],
-    ids=lambda part: getattr(part, "name", ""),
-)
-def test_a_right_answer_written_another_way_passes(check: Exercise, answer: Callable) -> None:
-    assert check.judge(answer).state == "passed", check.judge(answer).message
-
-
-@pytest.mark.parametrize("check", EXERCISES, ids=lambda check: check.name)
-def test_the_reference_passes(check: Exercise) -> None:
-    assert check.judge(check.reference).state == "passed", check.judge(check.reference).message
-
-
-@pytest.mark.parametrize("check", EXERCISES, ids=lambda check: check.name)
-def test_the_stub_is_not_attempted(check: Exercise) -> None:
-    def stub(*arguments):
-        raise NotImplementedError
-
-    assert check.judge(stub).message == f"· {check.name}: {UNTOUCHED}."
-
-
-@pytest.mark.parametrize(
-    ("check", "wrong", "hint"),
-    [
+    ]
+    wrong = [
         (checks_02.cosine, dot, "That is the dot product."),
         (checks_02.cosine, distance, "That is the cosine distance."),
         (checks_02.cosine, euclidean, "That is how far apart the tips are."),
@@ -141,13 +114,7 @@ def test_the_stub_is_not_attempted(check: Exercise) -> None:
         (checks_02.sync_plan, ids_only, "Same id is not same text."),
         (checks_02.sync_plan, always_changed, "Nothing would ever be unchanged."),
         (checks_02.sync_plan, by_hash, "A known text under a new id"),
-    ],
-    ids=lambda part: getattr(part, "__name__", getattr(part, "name", "hint")),
-)
-def test_each_wrong_answer_gets_its_own_hint(check: Exercise, wrong: Callable, hint: str) -> None:
-    verdict = check.judge(wrong)
-    assert verdict.state == "failed"
-    assert f"Hint: {hint}" in verdict.message
+    ]
 
 
 def test_no_answer_of_the_wrong_kind_breaks_a_check() -> None:

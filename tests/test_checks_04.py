@@ -2,15 +2,11 @@
 
 import math
 import re
-from collections.abc import Callable
 
-import pytest
+from exercise_tests import ExerciseTests
 
 from labkit import checks_04
-from labkit.check import UNTOUCHED, Exercise
 from labkit.checks_04 import lay_out
-
-EXERCISES = [checks_04.build_prompt, checks_04.accept_citations, checks_04.choose_threshold]
 
 
 def right_prompt(question, passages, budget, count):
@@ -129,31 +125,13 @@ def how_many(scores, answerable):
     return mistakes(right_threshold(scores, answerable), scores, answerable)
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    list(zip(EXERCISES, [right_prompt, right_citations, right_threshold], strict=True)),
-    ids=lambda part: getattr(part, "name", ""),
-)
-def test_a_right_answer_written_another_way_passes(check: Exercise, answer: Callable) -> None:
-    assert check.judge(answer).state == "passed", check.judge(answer).message
-
-
-@pytest.mark.parametrize("check", EXERCISES, ids=lambda check: check.name)
-def test_the_reference_passes(check: Exercise) -> None:
-    assert check.judge(check.reference).state == "passed", check.judge(check.reference).message
-
-
-@pytest.mark.parametrize("check", EXERCISES, ids=lambda check: check.name)
-def test_the_stub_is_not_attempted(check: Exercise) -> None:
-    def stub(*arguments):
-        raise NotImplementedError
-
-    assert check.judge(stub).message == f"· {check.name}: {UNTOUCHED}."
-
-
-@pytest.mark.parametrize(
-    ("check", "wrong", "hint"),
-    [
+class TestExercises(ExerciseTests):
+    right = [
+        (checks_04.build_prompt, right_prompt),
+        (checks_04.accept_citations, right_citations),
+        (checks_04.choose_threshold, right_threshold),
+    ]
+    wrong = [
         (checks_04.build_prompt, everything, "You kept every passage."),
         (checks_04.build_prompt, characters, "You counted characters."),
         (checks_04.build_prompt, forgets_question, "The question takes room too"),
@@ -172,13 +150,7 @@ def test_the_stub_is_not_attempted(check: Exercise) -> None:
         (checks_04.choose_threshold, above_unanswerable, "That stops every unanswerable question"),
         (checks_04.choose_threshold, mean_of_means, "Means hide the outliers."),
         (checks_04.choose_threshold, how_many, "That is how many mistakes are left."),
-    ],
-    ids=lambda part: getattr(part, "__name__", getattr(part, "name", "hint")),
-)
-def test_each_wrong_answer_gets_its_own_hint(check: Exercise, wrong: Callable, hint: str) -> None:
-    verdict = check.judge(wrong)
-    assert verdict.state == "failed"
-    assert f"Hint: {hint}" in verdict.message, verdict.message
+    ]
 
 
 def test_no_answer_of_the_wrong_kind_breaks_a_check() -> None:

@@ -47,6 +47,7 @@ class FakeStore:
     """Remembers how it was opened and filled."""
 
     hits: list[Hit]
+    embedder_name: str = "fake"
     opened: list[tuple] = field(default_factory=list)
 
     def search(self, query: str, *, k: int = 5, mode: str = "hybrid") -> list[Hit]:
@@ -69,7 +70,7 @@ def store(make_hit: Any, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     hits = [make_hit("takes 1.6 kg", document_id="SB-1"), make_hit("other", document_id="SM-1")]
     fake = FakeStore(hits)
 
-    def open_store(db: str, *, create: bool) -> FakeStore:
+    def open_store(db: str, *, create: bool, embedder: str | None = None) -> FakeStore:
         fake.opened.append((db, create))
         return fake
 
@@ -240,7 +241,7 @@ def test_ask_refuses_an_empty_question(store, llm, capsys) -> None:
 
 
 def test_ask_without_a_store_says_how_to_make_one(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("labkit.embed.load_embedder", lambda: None)
+    monkeypatch.setattr("labkit.embed.load_embedder", lambda name: None)
     assert main(["ask", "How much?", "--db", str(tmp_path / "none")]) == 1
     assert "python -m labkit ingest" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
