@@ -20,7 +20,7 @@ class ModelCard:
 
     ``source`` is ``registry`` (weights inside a Python package), ``hub`` (Hugging Face, without
     key) or ``shape`` (planning only: the configuration without weights). ``passages`` is how many
-    retrieved passages the model reads well at a time: a small one confuses several.
+    retrieved passages pay at a time: the small model answers no better with several, only later.
     """
 
     name: str

@@ -63,7 +63,7 @@ class Searcher(Protocol):
 class RagConfig:
     """How the loop runs: passages shown, how they are searched, prompt budget in tokens.
 
-    One passage suits the course's small model, which mixes up the values of several; larger
+    One passage suits the course's small model, which answers no better with several; larger
     models read more (``catalogue.passages_for``). Below ``min_score`` for the best passage the loop
     abstains without asking the model; scores compare within one mode only.
     """
