@@ -68,7 +68,10 @@ class Precision:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run gave; ``log`` holds one dict a step, ``peak_bytes`` names what was measured."""
+    """What a run gave: ``log`` holds one dict a step, ``peak_bytes`` names what was measured.
+
+    ``n_parameters`` are the base model's, ``n_trainable`` those that were trained.
+    """
 
     folder: Path
     config: TrainConfig
@@ -232,11 +235,13 @@ def _finish(
     if config.method == "full":
         llm.tokenizer.save_pretrained(out)
     log = [row for row in trainer.state.log_history if "tokens" in row]
+    n_trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    n_added = 0 if config.method == "full" else n_trainable
     result = TrainResult(
         folder=out,
         config=config,
-        n_trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        n_parameters=llm.model.num_parameters(),
+        n_trainable=n_trainable,
+        n_parameters=llm.model.num_parameters() - n_added,
         log=log,
         evaluations=[row for row in trainer.state.log_history if "eval_loss" in row],
         n_tokens=sum(row["tokens"] for row in log),

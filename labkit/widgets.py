@@ -2,7 +2,7 @@
 
 Knows: ipywidgets (7.7.1 and 8), and how hits look as an HTML table. Every text is escaped.
 Does not know: how hits are found or answers written; it is handed a store.
-Used by lessons 02 and 04, after the static figure or table of the same thing.
+Used by lessons 02, 04 and 08, after the static figure or table of the same thing.
 """
 
 from collections.abc import Callable, Sequence
@@ -179,3 +179,30 @@ def _asked(
         return answer_card(rag.answer(question, store, llm, config=config, on_text=on_text))
     except Exception as error:
         return f"<p><b>No answer.</b> {escape(f'{type(error).__name__}: {error}')}</p>"
+
+
+def live_loss(*, every: int = 5) -> Callable[[dict], None]:
+    """Return a callback for ``train(on_step=…)`` that redraws the loss curve while it falls.
+
+    Parameters
+    ----------
+    every
+        Steps between two drawings; the last step is always drawn.
+    """
+    from IPython.display import display
+
+    from labkit import plots
+
+    points: list[tuple[float, float]] = []
+    handle = display(display_id=True)
+
+    def show(step: dict) -> None:
+        points.append((step["step"], step["loss"]))
+        if step["step"] % every and step["step"] < step["n_steps"]:
+            return
+        title = f"Step {step['step']} of {step['n_steps']}: loss {step['loss']:.2f}"
+        axes = plots.lines({"loss": points}, title=title, xlabel="step", ylabel="loss")
+        if handle is not None:
+            handle.update(axes.figure)
+
+    return show

@@ -238,6 +238,26 @@ def test_no_examples_and_odd_settings_are_refused(tmp_path: Path) -> None:
         TrainConfig(model="tiny", rank=0)
 
 
+def test_qlora_keeps_the_base_in_four_bits_and_learns(
+    tiny_llm: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from bitsandbytes.nn import Linear4bit
+
+    tiny_llm.model.save_pretrained(tmp_path / "base")
+    tiny_llm.tokenizer.save_pretrained(tmp_path / "base")
+    monkeypatch.setattr(models, "model_dir", lambda name: tmp_path / "base")
+    config = TrainConfig(
+        "SmolLM2-135M-Instruct", method="qlora", batch_size=4, n_epochs=12, learning_rate=0.02
+    )
+    llm = train.load_base(config, Precision("float32"))
+    result = train.train(EXAMPLES, tmp_path / "out", config, base=llm)
+    layers = [m for m in llm.model.modules() if isinstance(m, Linear4bit)]
+    assert len(layers) == 14 and all(m.weight.dtype == torch.uint8 for m in layers)
+    assert result.log[-1]["loss"] < result.log[0]["loss"] - 0.1
+    assert result.n_parameters == tiny_llm.model.num_parameters()
+
+
 def test_the_result_file_holds_the_whole_configuration(base: Any, tmp_path: Path) -> None:
     train.train(EXAMPLES, tmp_path, CONFIG, base=base)
     row = json.loads((tmp_path / train.RESULT_FILE).read_text())

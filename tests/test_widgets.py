@@ -78,3 +78,17 @@ def test_search_box_shows_an_error_and_escapes_it() -> None:
     box["text"].value = "what pumps?"
     box["button"].click()
     assert "ValueError: no column &lt;b&gt;" in box["shown"].value
+
+
+def test_the_live_loss_is_redrawn_now_and_then_and_at_the_end(monkeypatch) -> None:
+    titles: list[str] = []
+
+    class Handle:
+        def update(self, figure: Any) -> None:
+            titles.append(figure.axes[0].get_title(loc="left"))
+
+    monkeypatch.setattr("IPython.display.display", lambda **_: Handle())
+    show = widgets.live_loss(every=2)
+    for step in (1, 2, 3):
+        show({"step": step, "n_steps": 3, "loss": 4.0 - step})
+    assert titles == ["Step 2 of 3: loss 2.00", "Step 3 of 3: loss 1.00"]
