@@ -16,7 +16,7 @@ from labkit import bench_ingest, corpus, results
 from labkit.embed import DEFAULT_MODEL, Embedder, load_embedder
 from labkit.fetch import model_dir
 
-N_CHUNKS = 500
+N_CHUNKS = 300
 REPEATS = 5
 
 
