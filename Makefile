@@ -36,6 +36,7 @@ notebooks: $(VENV)/.models ## rebuild the notebooks whose source changed
 
 bench: $(VENV)/.models ## run the benchmarks and record them
 	@$(PY) -m labkit bench ingest
+	@$(PY) -m labkit bench throughput
 
 clean: ## remove what the other targets made here (models stay in the cache)
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labkit import __version__, door_finetune
 from labkit.doors import (
@@ -218,16 +218,21 @@ def _exam(arguments: argparse.Namespace) -> int:
 
 def _add_bench(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("bench", help="run a benchmark and record it")
-    command.add_argument("what", choices=["ingest"], help="ingest: memory against documents")
+    command.add_argument(
+        "what",
+        choices=["ingest", "throughput"],
+        help="ingest: memory against documents; throughput: chunks a second against the plain way",
+    )
     json_flag(command)
     command.set_defaults(run=_bench)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from labkit import bench_ingest
+    from labkit import bench_ingest, bench_throughput
 
-    figures = bench_ingest.run()
-    print_result(bench_ingest.render(figures), figures, arguments.json)
+    bench: Any = {"ingest": bench_ingest, "throughput": bench_throughput}[arguments.what]
+    figures = bench.run()
+    print_result(bench.render(figures), figures, arguments.json)
     return 0
 
 

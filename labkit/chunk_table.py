@@ -5,6 +5,9 @@ Does not know: what is ingested (``ingest``) or searched (``searching``).
 Used by every lesson from 02 on through ``open_store``.
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TABLE = "chunks"
+# LanceDB tells these apart in words only: EFBIG, ENOSPC and EDQUOT; EACCES, EPERM and EROFS.
+_FULL = re.compile(r"os error (27|28|122)\b")
+_FORBIDDEN = re.compile(r"os error (1|13|30)\b")
 
 
 def connect(folder: Path) -> Any:
@@ -26,6 +32,54 @@ def connect(folder: Path) -> Any:
 
     # Zero: every search sees what another process has committed meanwhile.
     return lancedb.connect(str(folder), read_consistency_interval=timedelta(0))
+
+
+class StoreError(OSError):
+    """A database that cannot be used now: the message names its folder and what to do."""
+
+
+@contextmanager
+def explained(db_dir: AnyPath) -> Iterator[None]:
+    """Turn what LanceDB raises over a full disk or damaged files into one sentence.
+
+    Raises
+    ------
+    StoreError
+        If so. Documents are never touched, so that a damaged database costs no more than
+        ingesting them again.
+    """
+    try:
+        yield
+    except BaseException as error:  # a panic in its Rust code is no Exception
+        said = str(error)
+        if not _is_lancedbs(error) or "conflict" in said:
+            raise
+        reason = said.partition(", /")[0].removeprefix("lance error: ")
+        if _FULL.search(said):
+            raise StoreError(
+                f"The disk is full, or a file limit is reached, while writing to {str(db_dir)!r}. "
+                "What was committed is whole: free some space and run the same command again."
+            ) from error
+        if _FORBIDDEN.search(said):
+            message = f"The database in {str(db_dir)!r} cannot be used: {reason}."
+            raise StoreError(message) from error
+        raise _damaged(db_dir, reason) from error
+
+
+def _damaged(db_dir: AnyPath, reason: str) -> StoreError:
+    return StoreError(
+        f"The database in {str(db_dir)!r} is damaged ({reason}). Your documents are not: delete "
+        "that folder and ingest them again."
+    )
+
+
+def _is_lancedbs(error: BaseException) -> bool:
+    if type(error).__name__ == "PanicException":
+        return True
+    words = ("lance error", "LanceError", "Lance file", "lancedb", "External error")
+    kinds = RuntimeError, ValueError, OSError
+    ours = isinstance(error, StoreError) or not isinstance(error, kinds)
+    return not ours and any(word in str(error) for word in words)
 
 
 def writer_lock(folder: str) -> Any:
@@ -45,11 +99,19 @@ def open_or_create(connection: Any, embedder: Embedder) -> Any:
     if not _is_complete(connection):
         with writer_lock(connection.uri):
             if not _is_complete(connection):
+                _refuse_data_without_versions(Path(connection.uri))
                 schema = _schema(embedder)
                 table = connection.create_table(TABLE, schema=schema, exist_ok=True)
                 # Made while empty, so that text search works from the first version on.
                 table.create_index(FTS_COLUMN, config=FTS())
     return connection.open_table(TABLE)
+
+
+def _refuse_data_without_versions(folder: Path) -> None:
+    """Refuse to begin anew over rows whose list is gone; a killed start leaves no rows."""
+    table = folder / f"{TABLE}.lance"
+    if any(table.glob("data/*.lance")) and not any(table.glob("_versions/*.manifest")):
+        raise _damaged(folder, "its list of versions is gone")
 
 
 def _is_complete(connection: Any) -> bool:
@@ -80,7 +142,8 @@ def embedder_of(db_dir: AnyPath) -> str | None:
     if not (folder / f"{TABLE}.lance").is_dir():
         return None
     try:
-        metadata = connect(folder).open_table(TABLE).schema.metadata or {}
+        with explained(db_dir):
+            metadata = connect(folder).open_table(TABLE).schema.metadata or {}
     except ValueError:  # killed half made
         return None
     return metadata.get(b"embedder", b"").decode() or None

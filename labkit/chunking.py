@@ -24,6 +24,8 @@ _SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]*_]*\s+|[。！？][”’」�
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)]|[A-Za-z][.)])\s")
 _LIST_MARKER = re.compile(r"\s*(?:\d{1,3}|[A-Za-z])\.")
 _OPENING = "\"'“‘([*_"
+# Every chunk below a heading carries it; a longer line is text, whatever stands before it.
+_LONGEST_HEADING = 200
 _NEVER_LAST = frozenset(
     "approx. e.g. i.e. cf. vs. ca. fig. incl. resp. dr. mr. mrs. ms. prof. st. z.b. d.h.".split()
 )
@@ -159,7 +161,7 @@ def _heading(line: str) -> tuple[int, str]:
     stripped = line.strip()
     words = stripped.lstrip("#")
     level = len(stripped) - len(words)
-    if not 1 <= level <= 6 or not words[:1].isspace():
+    if not 1 <= level <= 6 or not words[:1].isspace() or len(words) > _LONGEST_HEADING:
         return 0, ""
     open_end = words.rstrip("#")
     return level, (open_end if open_end[-1:].isspace() else words).strip()

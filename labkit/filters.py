@@ -5,6 +5,7 @@ Does not know: how rows are written (``ingest``) or searched (``store``).
 Used by lessons 02 and 05 through ``Store.search``.
 """
 
+import math
 import operator
 import re
 from collections.abc import Mapping
@@ -135,7 +136,7 @@ def _condition(name: str, kind: str, wanted: object) -> Any:
 def _operator_and_value(name: str, wanted: object) -> tuple[str, object]:
     if not isinstance(wanted, tuple):
         return "==", wanted
-    if len(wanted) != 2 or wanted[0] not in _OPERATORS:
+    if len(wanted) != 2 or wanted[0] not in list(_OPERATORS):
         allowed = ", ".join(_OPERATORS)
         raise ValueError(f"{wanted!r} for {name!r} is not (operator, value); use one of {allowed}.")
     return wanted
@@ -144,4 +145,12 @@ def _operator_and_value(name: str, wanted: object) -> tuple[str, object]:
 def _checked(name: str, kind: str, value: object) -> Any:
     if kind_of(value) != kind:
         raise ValueError(f"{name!r} holds {kind}; it cannot be compared with {value!r}.")
-    return float(value) if kind == "number" else value  # type: ignore[arg-type]
+    if kind != "number":
+        return value
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name!r} cannot be compared with {value!r}; use a finite number.")
+    return number

@@ -32,6 +32,10 @@ _CONVERTERS = {
 _MAGIC = {".pdf": b"%PDF-", ".docx": b"PK\x03\x04", ".xlsx": b"PK\x03\x04"}
 _OLD_OFFICE = bytes.fromhex("d0cf11e0a1b11ae1")
 
+# Every chunk carries title, id and metadata: a megabyte there would be multiplied by the chunks.
+LONGEST_NAME = 200
+LONGEST_VALUE = 10_000
+
 SUPPORTED = (".md", ".txt", ".csv", *_CONVERTERS)
 
 
@@ -100,6 +104,9 @@ def _read_text(text: str) -> RawDocument:
     if day is not None and not _is_iso_date(day):
         raise CannotRead(f"front matter date {day!r} is not an ISO date such as 2020-03-18")
     named = {key: " ".join(str(facts.pop(key, "")).split()) for key in ("id", "title", "kind")}
+    for key, value in named.items():
+        if len(value) > LONGEST_NAME:
+            raise CannotRead(f"front matter {key} is longer than {LONGEST_NAME} characters")
     named["title"] = named["title"] or _first_title(body)
     return RawDocument(body, date=str(day)[:10] if day else None, metadata=facts, **named)
 
@@ -116,6 +123,8 @@ def _front_matter(block: str) -> dict[str, Scalar]:
         return {}
     if not isinstance(facts, dict):
         raise CannotRead("front matter is not a list of 'key: value' lines")
+    if any(len(str(key)) > LONGEST_NAME for key in facts):
+        raise CannotRead(f"front matter has a key longer than {LONGEST_NAME} characters")
     checked = {clean(str(key)): _scalar(key, value) for key, value in facts.items()}
     return {key: value for key, value in checked.items() if value is not None}
 
@@ -123,6 +132,8 @@ def _front_matter(block: str) -> dict[str, Scalar]:
 def _scalar(key: object, value: object) -> Scalar | None:
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str) and len(value) > LONGEST_VALUE:
+        raise CannotRead(f"front matter key {str(key)!r} holds over {LONGEST_VALUE} characters")
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, date | datetime):
@@ -148,6 +159,8 @@ def _is_iso_date(value: object) -> bool:
 def _first_title(text: str) -> str:
     """Return the first line if it reads like a title: a ``# heading``, or short and no sentence."""
     line = text.strip().partition("\n")[0].strip()
+    if len(line) > LONGEST_NAME:
+        return ""
     if line.startswith("# "):
         return line[2:].strip()
     looks_like_prose = len(line.split()) > 12 or line[-1:] in set(".,;:!?")
@@ -179,7 +192,7 @@ def _convert(data: bytes, ending: str) -> RawDocument:
     text = clean(result.markdown).replace("\0", "")
     if not text.strip():
         raise CannotRead("no text inside; scanned pages need text recognition first")
-    title = clean(result.title or "").strip() or _first_title(text)
+    title = clean(result.title or "").strip()[:LONGEST_NAME] or _first_title(text)
     return RawDocument(_PDF_HEADING.sub(r"## \1", text) if ending == ".pdf" else text, title=title)
 
 
@@ -208,6 +221,8 @@ def _survey(path: Path) -> tuple[list[str], dict[str, Callable[[str], Scalar]], 
     header = [" ".join(name.split()) for name in next(rows, [])]
     if not all(header) or len(set(header)) < len(header):
         raise CannotRead("the first row must name every column, each differently")
+    if max(map(len, header)) > LONGEST_NAME:
+        raise CannotRead(f"a column's name is longer than {LONGEST_NAME} characters")
     columns: list[set[str]] = [set() for _ in header]
     keys: set[str] = set()
     n_rows = 0
@@ -223,7 +238,8 @@ def _survey(path: Path) -> tuple[list[str], dict[str, Callable[[str], Scalar]], 
     if n_rows == 0:
         raise CannotRead("no rows below the first")
     parsers = {name: _parser(kinds - {""}) for name, kinds in zip(header, columns, strict=True)}
-    return header, parsers, len(keys) == n_rows and "" not in keys
+    are_names = "" not in keys and max(map(len, keys)) <= LONGEST_NAME
+    return header, parsers, len(keys) == n_rows and are_names
 
 
 def _rows(path: Path) -> Iterator[list[str]]:

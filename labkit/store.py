@@ -10,11 +10,19 @@ Used by every lesson from 02 on.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.chunk_table import TABLE, connect, open_or_create, require_same_embedder, writer_lock
+from labkit.chunk_table import (
+    TABLE,
+    connect,
+    explained,
+    open_or_create,
+    require_same_embedder,
+    writer_lock,
+)
 from labkit.corpus import AnyPath
 from labkit.embed import Embedder
 from labkit.ingest import Ingestion, IngestReport, pending_passages
@@ -98,7 +106,7 @@ class Store:
             If a path does not exist; nothing is removed then.
         """
         self._require_writable()
-        with self._lock:
+        with self._lock, self._explained():
             ingestion = Ingestion(self._table, self._embedder, max_words=max_words)
             return ingestion.run(paths, on_progress)
 
@@ -146,18 +154,21 @@ class Store:
         ValueError
             If ``k`` is below 1, the mode or a column of ``where`` unknown.
         """
-        return search_table(self._table, self._embedder, queries, k=k, mode=mode, where=where)
+        with self._explained():
+            return search_table(self._table, self._embedder, queries, k=k, mode=mode, where=where)
 
     def count(self) -> int:
         """Return the number of chunks."""
-        return self._table.count_rows()
+        with self._explained():
+            return self._table.count_rows()
 
     def documents(self) -> list[DocumentSummary]:
         """Return every document with its number of chunks, by id."""
         names = ["document_id", "title", "kind", "date"]
         counts: Counter[tuple[str, str, str, str | None]] = Counter()
-        for batch in self._table.search().select(names).to_batches():
-            counts.update(zip(*(batch[name].to_pylist() for name in names), strict=True))
+        with self._explained():
+            for batch in self._table.search().select(names).to_batches():
+                counts.update(zip(*(batch[name].to_pylist() for name in names), strict=True))
         by_id = sorted(counts.items(), key=lambda item: item[0][0])
         return [DocumentSummary(*facts, n) for facts, n in by_id]
 
@@ -178,8 +189,9 @@ class Store:
 
     def at_version(self, version: int | str) -> "Store":
         """Return a read-only store that shows the table as it was at a version or tag."""
-        table = self._connection.open_table(TABLE)
-        table.checkout(self._known_version(version))
+        with self._explained():
+            table = self._connection.open_table(TABLE)
+            table.checkout(self._known_version(version))
         return Store(self._connection, table, self._embedder, read_only=True)
 
     def tag(self, name: str, *, version: int | None = None) -> None:
@@ -197,7 +209,7 @@ class Store:
         Nothing in between is lost: it stays in ``versions()``.
         """
         self._require_writable()
-        with self._lock:
+        with self._lock, self._explained():
             self._table.restore(self._known_version(version))
         return self._table.version
 
@@ -213,6 +225,9 @@ class Store:
             f"There is no version or tag {version!r}; versions go from {numbers[0]} to "
             f"{numbers[-1]}, tags are: {tags}."
         )
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(self._connection.uri)
 
     def _require_writable(self) -> None:
         if self._read_only:
@@ -240,6 +255,8 @@ def open_store(db_dir: AnyPath, embedder: Embedder, *, create: bool = True) -> S
         If the store was made with another embedding model.
     FileNotFoundError
         If there is no store and ``create`` is false.
+    StoreError
+        If the disk is full or the files are damaged; so do the store's methods.
     """
     folder = Path(db_dir).resolve()
     if not create and not (folder / f"{TABLE}.lance").is_dir():
@@ -249,6 +266,7 @@ def open_store(db_dir: AnyPath, embedder: Embedder, *, create: bool = True) -> S
         )
     folder.mkdir(parents=True, exist_ok=True)
     connection = connect(folder)
-    table = open_or_create(connection, embedder)
+    with explained(db_dir):
+        table = open_or_create(connection, embedder)
     require_same_embedder(table, embedder, db_dir)
     return Store(connection, table, embedder)

@@ -128,6 +128,10 @@ UNREADABLE = {
     "day.md": (b"---\ndate: 20.03.2015\n---\ntext", "not an ISO date"),
     "list.md": (b"---\n- a\n- b\n---\ntext", "not a list of 'key: value' lines"),
     "nested.md": (b"---\ntags: [a, b]\n---\ntext", "'tags' holds a list"),
+    "long_id.md": (b"---\nid: " + b"x" * 201 + b"\n---\ntext", "id is longer than 200"),
+    "long_key.md": (b"---\n" + b"x" * 201 + b": 1\n---\ntext", "a key longer than 200"),
+    "long_value.md": (b"---\nx: " + b"y" * 10_001 + b"\n---\ntext", "'x' holds over 10000"),
+    "long.csv": (b"a," + b"b" * 201 + b"\n1,2\n", "a column's name is longer than 200"),
     "nan.md": (b"---\nx: .nan\n---\ntext", "'x' holds a float"),
     "huge.md": (b"---\nx: 99999999999999999999\n---\ntext", "'x' holds a int"),
     "tag.md": (b"---\nx: !!python/object/apply:os.getcwd []\n---\ntext", "not valid YAML"),
@@ -388,6 +392,24 @@ def test_a_sentence_over_the_budget_is_cut_between_words() -> None:
 def test_text_without_spaces_is_cut_too() -> None:
     chunks = chunk_document(document("x" * 1000), max_words=5)
     assert [len(c.text) for c in chunks] == [200] * 5
+
+
+@pytest.mark.parametrize("first", ["x" * 201, "# " + "x" * 201, "# " + "long words " * 40])
+def test_a_long_first_line_is_text_and_no_title_that_every_chunk_would_repeat(
+    tmp_path: Path, first: str
+) -> None:
+    (found,), _ = read(write(tmp_path / "manual.md", f"{first}\n\nMore text."))
+    assert found.title == "manual"
+    chunks = chunk_document(found, max_words=30)
+    assert all(len(chunk.passage) < 30 * 41 and chunk.heading == "" for chunk in chunks)
+    assert (
+        "".join(chunk.text for chunk in chunks).replace(" ", "").startswith(first.replace(" ", ""))
+    )
+
+
+def test_a_long_first_cell_is_no_id_of_its_row(tmp_path: Path) -> None:
+    found, _ = read(write(tmp_path / "t.csv", "k,v\n" + "x" * 201 + ",1\nb,2\n"))
+    assert [d.id for d in found] == ["t:1", "t:2"]
 
 
 def test_a_budget_below_one_word_is_refused() -> None:

@@ -1,10 +1,13 @@
 """Embeddings: the right prefix, the right vectors, and nothing from the network."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from labkit import embed, fetch
 
@@ -14,6 +17,12 @@ def minilm() -> embed.Embedder:
     if not fetch.is_fetched(embed.DEFAULT_MODEL):
         pytest.skip(f"{embed.DEFAULT_MODEL} is not fetched; run: python -m labkit fetch")
     return embed.load_embedder()
+
+
+def _is_bf16(embedder: embed.Embedder) -> bool:
+    import torch
+
+    return embed._dtype("cpu") is torch.bfloat16
 
 
 TEXTS = [
@@ -36,16 +45,79 @@ def test_vectors_equal_mean_pooling_by_hand(minilm: embed.Embedder) -> None:
         with torch.no_grad():
             mean = model(**tokens).last_hidden_state[0].mean(dim=0)  # (d,)
         expected = (mean / mean.norm()).numpy()
-        np.testing.assert_allclose(vector, expected, atol=2e-5)
+        np.testing.assert_allclose(vector, expected, atol=2e-2 if _is_bf16(minilm) else 2e-5)
 
 
 def test_vectors_are_float32_of_length_one_and_keep_the_order(minilm: embed.Embedder) -> None:
     vectors = minilm.encode_documents(TEXTS)
     assert vectors.shape == (4, minilm.dimension) == (4, 384) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(minilm.encode_queries(TEXTS[::-1]), vectors[::-1], atol=2e-5)
+    tolerance = 2e-2 if _is_bf16(minilm) else 2e-5
+    np.testing.assert_allclose(minilm.encode_queries(TEXTS[::-1]), vectors[::-1], atol=tolerance)
     near, far = vectors[0] @ vectors[1], vectors[0] @ vectors[2]
     assert near > 0.5 > 0.3 > far
+
+
+def test_many_batches_side_by_side_equal_one_by_one(
+    minilm: embed.Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    texts = [f"grease {'bearing ' * (n * 7 % 23)} number {n}" for n in range(60)]
+    one_by_one = np.concatenate([minilm.encode_documents([text]) for text in texts])
+    monkeypatch.setattr(embed, "_BATCH_ON_CPU", 300)
+    n_threads = torch.get_num_threads()
+    try:
+        for n in (1, 2, 5):
+            torch.set_num_threads(n)
+            cosines = (minilm.encode_documents(texts) * one_by_one).sum(axis=1)
+            assert cosines.min() > (0.995 if _is_bf16(minilm) else 0.99999)
+            with ThreadPoolExecutor(1) as pool:  # what the next thread to start would use
+                assert pool.submit(torch.get_num_threads).result() == n
+            assert torch.get_num_threads() == n
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def test_bf16_vectors_have_length_one_and_stay_close_to_fp32(
+    minilm: embed.Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(embed, "_dtype", lambda device: torch.bfloat16)
+    bf16 = embed.load_embedder().encode_documents(TEXTS)
+    monkeypatch.setattr(embed, "_dtype", lambda device: torch.float32)
+    fp32 = embed.load_embedder().encode_documents(TEXTS)
+    assert bf16.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(bf16, axis=1), 1, atol=1e-5)
+    assert 0.995 < (bf16 * fp32).sum(axis=1).min() < 1 - 1e-7
+
+
+@pytest.mark.parametrize(("cpu_bf16", "device"), [(True, "cpu"), (False, "cpu"), (True, "cuda")])
+def test_bf16_is_taken_where_the_cpu_has_it(
+    monkeypatch: pytest.MonkeyPatch, cpu_bf16: bool, device: str
+) -> None:
+    from dataclasses import replace
+
+    import torch
+
+    from labkit import hardware
+
+    machine = replace(hardware.detect(), cpu_bf16=cpu_bf16)
+    monkeypatch.setattr(hardware, "detect", lambda: machine)
+    assert (embed._dtype(device) is torch.bfloat16) == (cpu_bf16 and device == "cpu")
+
+
+@given(st.lists(st.integers(0, 60)), st.integers(1, 200))
+def test_batches_hold_every_text_once_and_keep_their_budget(lengths: list[int], room: int) -> None:
+    texts = ["x" * n for n in lengths]
+    batches = list(embed.length_batches(texts, room))
+    assert sorted(sum(batches, [])) == list(range(len(texts)))
+    for batch in batches:
+        longest = max(lengths[i] for i in batch)
+        assert len(batch) == 1 or len(batch) * longest <= room
+    in_order = [lengths[i] for batch in batches for i in batch]
+    assert in_order == sorted(lengths, reverse=True)
 
 
 def test_no_texts_give_no_vectors(minilm: embed.Embedder) -> None:
