@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from labkit import __version__
+from labkit import __version__, door_bench
 from labkit.doors import db_flag, json_flag, model_name, positive, print_result
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_ingest(commands)
     _add_ask(commands)
     _add_exam(commands)
-    _add_bench(commands)
+    door_bench.add(commands)
     _add_lab(commands)
     return parser
 
@@ -177,21 +177,6 @@ def _exam(arguments: argparse.Namespace) -> int:
         progress=not arguments.json,
     )
     print_result(sit_exam.render(run), run, arguments.json)
-    return 0
-
-
-def _add_bench(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("bench", help="run a benchmark and record it")
-    command.add_argument("what", choices=["ingest"], help="ingest: memory against documents")
-    json_flag(command)
-    command.set_defaults(run=_bench)
-
-
-def _bench(arguments: argparse.Namespace) -> int:
-    from labkit import bench_ingest
-
-    figures = bench_ingest.run()
-    print_result(bench_ingest.render(figures), figures, arguments.json)
     return 0
 
 

@@ -68,6 +68,13 @@ def peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def rss_bytes() -> int:
+    """Return the memory that this process holds now, in bytes."""
+    import psutil
+
+    return psutil.Process().memory_info().rss
+
+
 def bootstrap_mean(
     values: Sequence[float], *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
 ) -> Interval:
