@@ -18,7 +18,7 @@ from labkit.embed import Embedder
 LARGEST_EMBEDDED = 10_000
 DIMENSION = 384
 N_QUERIES = 200
-_ROWS_A_CLUSTER = 25
+_ROWS_A_CLUSTER = 20
 _N_TOPICS = 200
 _ROWS_AT_ONCE = 50_000
 
@@ -87,7 +87,7 @@ def clustered(n: int, *, dimension: int = DIMENSION, seed: int = 0) -> BenchVect
         Same seed, same vectors.
     """
     random_numbers = np.random.default_rng(seed)
-    scale = (1 + np.arange(dimension, dtype=np.float32) / 16) ** -0.5
+    scale = (1 + np.arange(dimension, dtype=np.float32) / 8) ** -0.5
     scale /= np.linalg.norm(scale)
 
     def draw(m: int) -> np.ndarray:
@@ -95,7 +95,7 @@ def clustered(n: int, *, dimension: int = DIMENSION, seed: int = 0) -> BenchVect
 
     n_clusters = max(1, n // _ROWS_A_CLUSTER)
     topics = draw(_N_TOPICS)[random_numbers.integers(0, _N_TOPICS, n_clusters)]
-    clusters = 0.7 * topics + 0.6 * draw(n_clusters)
+    clusters = 0.6 * topics + 0.45 * draw(n_clusters)
     rows = np.empty((n + N_QUERIES, dimension), np.float32)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         block = rows[start : start + _ROWS_AT_ONCE]
