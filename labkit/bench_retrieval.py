@@ -113,8 +113,16 @@ def _run_size(n: int, folder: Path | None) -> dict:
         figures["vectors"] = _write_vectors(Path(scratch), n)
         for kind in todo:
             _run_kind(kind, Path(scratch), figures)
-            results.record(record_name(n), figures, config=config, folder=folder)
+            path = results.record(record_name(n), figures, config=config, folder=folder)
+            results.write_atomically(path.with_suffix(".md"), _page(n, figures))
     return figures
+
+
+def _page(n: int, figures: dict) -> str:
+    return (
+        f"# Search in {n:,} vectors\n\nWritten from `{record_name(n)}.json`, which holds hardware, "
+        f"versions and date.\n\n{render(figures)}\n"
+    )
 
 
 def _write_vectors(scratch: Path, n: int) -> str:
