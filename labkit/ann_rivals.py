@@ -15,6 +15,7 @@ Search = Callable[..., np.ndarray]
 
 GRAPH_DEGREE = 16
 GRAPH_EF_BUILD = 100
+N_SUBVECTORS = 48
 
 
 def build(kind: str, vectors: np.ndarray, folder: Path, *, n_threads: int) -> None:
@@ -80,7 +81,9 @@ def _faiss_hnsw(faiss: Any, dimension: int, n: int) -> Any:
 
 
 def _faiss_ivf_pq(faiss: Any, dimension: int, n: int) -> Any:
-    index = faiss.index_factory(dimension, f"IVF{round(n**0.5)},PQ48x8", faiss.METRIC_INNER_PRODUCT)
+    index = faiss.index_factory(
+        dimension, f"IVF{round(n**0.5)},PQ{N_SUBVECTORS}x8", faiss.METRIC_INNER_PRODUCT
+    )
     index.cp.niter = 25
     return index
 

@@ -77,8 +77,8 @@ def settings_of(kind: str) -> list[dict[str, int]]:
     if kind in ("LanceDB IVF_SQ", "LanceDB IVF_RQ 5 bits"):
         return [
             *({"nprobes": nprobes} for nprobes in (5, 20, 40)),
-            {"nprobes": 20, "refine_factor": 2},
-            {"nprobes": 20, "n_candidates": 2 * K},
+            {"nprobes": 40, "refine_factor": 2},
+            {"nprobes": 40, "n_candidates": 2 * K},
         ]
     if kind.startswith("LanceDB IVF"):
         return [
@@ -86,6 +86,7 @@ def settings_of(kind: str) -> list[dict[str, int]]:
             *({"nprobes": 20, "refine_factor": factor} for factor in (2, 5)),
             {"nprobes": 40, "refine_factor": 10},
             *({"nprobes": 20, "n_candidates": factor * K} for factor in (2, 4)),
+            {"nprobes": 40, "n_candidates": 6 * K},
         ]
     if kind == "faiss IVF_PQ":
         return [{"nprobes": nprobes} for nprobes in (5, 20, 40)]

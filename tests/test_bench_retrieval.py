@@ -20,6 +20,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     kinds = ("NumPy exact", "LanceDB flat", "LanceDB IVF_SQ")
     monkeypatch.setattr(bench_retrieval, "kinds_of", lambda n: kinds)
+    for name, few in (("N_WARM_UP", 1), ("N_TIMED", 3), ("N_BATCHES", 1)):
+        monkeypatch.setattr(bench_retrieval_worker, name, few)
 
 
 @pytest.fixture
@@ -123,20 +125,20 @@ def test_a_step_in_a_process_of_its_own_answers_and_names_what_is_missing(
         bench_retrieval._in_process("build", "no such kind", tmp_path, tmp_path, 1)
 
 
-@pytest.mark.parametrize("kind", ann_rivals.KINDS)
-def test_every_rival_finds_nearly_all_neighbours_from_its_file(kind: str, tmp_path: Path) -> None:
+# Without faiss IVF_PQ: it trains for a minute, and test_vector_index asks it already.
+@pytest.mark.parametrize("kind", [kind for kind in ann_rivals.KINDS if "PQ" not in kind])
+def test_every_rival_finds_neighbours_from_its_file(kind: str, tmp_path: Path) -> None:
     from labkit.vector_index import exact_neighbours, recall_at_k
 
     library = kind.split()[0].lower()
     if library != "numpy":
         pytest.importorskip(library, reason=f"{library} is in the extra 'bench'")
-    made = bench_vectors.clustered(6000, dimension=96, seed=4)
+    made = bench_vectors.clustered(2000, dimension=32, seed=4)
     ann_rivals.build(kind, made.vectors, tmp_path, n_threads=1)
-    search = ann_rivals.open_search(kind, tmp_path, 96, n_threads=1)
+    search = ann_rivals.open_search(kind, tmp_path, 32, n_threads=1)
     told = bench_retrieval.settings_of(kind)[-1]
     truth = exact_neighbours(made.queries, made.vectors, 10)
-    least = 0.8 if kind == "faiss IVF_PQ" else 0.95
-    assert recall_at_k(search(made.queries, 10, **told), truth) > least
+    assert recall_at_k(search(made.queries, 10, **told), truth) > 0.95
     assert search(made.queries[:1], 10, **told).shape == (1, 10)
 
 
