@@ -102,6 +102,7 @@ def _run_size(n: int, folder: Path | None) -> dict:
         "k": K,
         "n_queries": bench_vectors.N_QUERIES,
         "build_threads": N_THREADS,
+        "resident": "after malloc_trim",
     }
     earlier = results.load(record_name(n), folder=folder) or {}
     figures = earlier.get("figures", {}) if earlier.get("config") == config else {}
@@ -184,15 +185,16 @@ def render(figures: dict) -> str:
     """Return the figures of one size as a Markdown table."""
     lines = [
         f"{figures['vectors']}\n",
-        "| kind | settings | recall@10 | p50 ms | p95 ms | batch ms/query | build s | "
-        "index MiB | resident MiB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| kind | settings | recall@10 | p50 ms | p95 ms | batch ms/query | CPU ms/query | "
+        "build s | index MiB | resident MiB |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for search in searches(figures):
         told = ", ".join(f"{name} {value}" for name, value in search["settings"].items())
         lines.append(
             f"| {search['kind']} | {told} | {search['recall']:.3f} | {1e3 * search['p50_s']:.2f} | "
             f"{1e3 * search['p95_s']:.2f} | {1e3 * search['batch_s']:.3f} | "
+            f"{1e3 * search['batch_cpu_s']:.3f} | "
             f"{search['build_s']:.0f} | {search['index_bytes'] / 2**20:.0f} | "
             f"{search['resident_bytes'] / 2**20:.0f} |"
         )
