@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from labkit import __version__, door_finetune
+from labkit import __version__, door_bench, door_finetune
 from labkit.doors import (
     db_flag,
     embedder_name,
@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_ask(commands)
     _add_exam(commands)
     door_finetune.add(commands)
-    _add_bench(commands)
+    door_bench.add(commands)
     _add_lab(commands)
     return parser
 
@@ -213,26 +213,6 @@ def _exam(arguments: argparse.Namespace) -> int:
         progress=not arguments.json,
     )
     print_result(sit_exam.render(run), run, arguments.json)
-    return 0
-
-
-def _add_bench(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("bench", help="run a benchmark and record it")
-    command.add_argument(
-        "what",
-        choices=["ingest", "throughput"],
-        help="ingest: memory against documents; throughput: chunks a second against the plain way",
-    )
-    json_flag(command)
-    command.set_defaults(run=_bench)
-
-
-def _bench(arguments: argparse.Namespace) -> int:
-    from labkit import bench_ingest, bench_throughput
-
-    bench: Any = {"ingest": bench_ingest, "throughput": bench_throughput}[arguments.what]
-    figures = bench.run()
-    print_result(bench.render(figures), figures, arguments.json)
     return 0
 
 

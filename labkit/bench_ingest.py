@@ -44,7 +44,7 @@ def run(*, sizes: tuple[int, ...] = SIZES, folder: Path | None = None) -> dict:
 
 def write_documents(folder: Path, n_chunks: int) -> None:
     """Write ``n_chunks / 10`` documents of ten one-sentence sections; the same on every machine."""
-    sentences = _sentences()
+    sentences = corpus_sentences()
     pick = random.Random(0)
     folder.mkdir(parents=True)
     for number in range(n_chunks // CHUNKS_A_DOCUMENT):
@@ -83,7 +83,7 @@ def render(figures: dict) -> str:
     return "\n".join([*lines, f"peak memory grew {figures['peak_ratio']:.2f}×"])
 
 
-def _sentences() -> list[str]:
+def corpus_sentences() -> list[str]:
     """Return the sentences of the corpus that a chunk can be made of."""
     unreadable: list[corpus.Unreadable] = []
     texts = [

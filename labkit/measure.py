@@ -68,6 +68,20 @@ def peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def rss_bytes() -> int:
+    """Return the memory that this process holds now, in bytes; what it freed is given back first.
+
+    C's allocator keeps freed memory for later, which says nothing about what is in use.
+    """
+    import ctypes
+
+    import psutil
+
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
+        ctypes.CDLL(None).malloc_trim(0)
+    return psutil.Process().memory_info().rss
+
+
 def bootstrap_mean(
     values: Sequence[float], *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
 ) -> Interval:

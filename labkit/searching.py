@@ -55,7 +55,8 @@ def search_table(
         raise ValueError(f"k is {k}; ask for at least 1 hit.")
     if mode not in get_args(Mode):
         raise ValueError(f"There is no mode {mode!r}; use one of {', '.join(get_args(Mode))}.")
-    condition = build_filter(where, table.schema)
+    # Each look at the schema asks LanceDB again, and costs more than comparing some vectors.
+    condition = build_filter(where, table.schema) if where else None
     found: list[list[Hit]] = [[] for _ in queries]
     asked = [number for number, query in enumerate(queries) if query.strip()]
     find = {"vector": _by_vector, "text": _by_text, "hybrid": _by_both}[mode]
@@ -77,7 +78,9 @@ class _Search:
 
     def run(self, query: Any, score: str, k: int) -> "pa.Table":
         """Return the best ``k`` rows; the condition holds before the search, not after it."""
-        search = self.table.search(query).limit(k).with_row_id(True).select([*_COLUMNS, score])
+        column = "vector" if score == "_distance" else None
+        search = self.table.search(query, vector_column_name=column)
+        search = search.limit(k).with_row_id(True).select([*_COLUMNS, score])
         if score == "_distance":
             search = search.distance_type("cosine")
         if self.condition is not None:

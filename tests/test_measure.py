@@ -78,3 +78,15 @@ print(resident, before, peak_rss_bytes())
     resident, before, after = map(int, said.split())
     assert 0.9 * resident <= before < 4 * 2**30
     assert 0.9 * 128 * 2**20 <= after - before + (before - resident) < 2**30
+
+
+def test_resident_memory_follows_what_is_held_and_freed() -> None:
+    from labkit import measure
+
+    before = measure.rss_bytes()
+    held = np.ones(8_000_000)  # 64 MB, written to
+    during = measure.rss_bytes()
+    del held
+    assert during - before > 50_000_000
+    assert measure.rss_bytes() < during - 50_000_000
+    assert measure.peak_rss_bytes() >= during - 1_000_000
