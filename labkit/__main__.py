@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from labkit import __version__
+from labkit import __version__, door_plan
 from labkit.doors import db_flag, json_flag, model_name, positive, print_result
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_ask(commands)
     _add_exam(commands)
     _add_bench(commands)
+    door_plan.add(commands)
     _add_lab(commands)
     return parser
 
