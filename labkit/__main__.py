@@ -183,16 +183,21 @@ def _exam(arguments: argparse.Namespace) -> int:
 
 def _add_bench(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("bench", help="run a benchmark and record it")
-    command.add_argument("what", choices=["ingest"], help="ingest: memory against documents")
+    command.add_argument(
+        "what",
+        choices=["ingest", "memory"],
+        help="ingest: memory against documents; memory: predicted against rehearsed steps",
+    )
     json_flag(command)
     command.set_defaults(run=_bench)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from labkit import bench_ingest
+    from labkit import bench_ingest, bench_memory
 
-    figures = bench_ingest.run()
-    print_result(bench_ingest.render(figures), figures, arguments.json)
+    bench = {"ingest": bench_ingest, "memory": bench_memory}[arguments.what]
+    figures = bench.run()
+    print_result(bench.render(figures), figures, arguments.json)
     return 0
 
 

@@ -40,11 +40,12 @@ def block_operations(shape: ModelShape, step: StepConfig) -> list[Operation]:
     """
     size, tokens = ELEMENT_BYTES[step.dtype], step.tokens
     q, kv = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
-    state, wide = size * tokens * shape.hidden, size * tokens * shape.intermediate
+    wide = size * tokens * shape.intermediate
     norm = norm_operation(shape, step)
     linear = _Linears(shape, step)
     if shape.architecture == "phi3":
-        projections = [linear.operation("qkv_proj", first=True, output=size * tokens * (q + 2 * kv))]
+        fused = size * tokens * (q + 2 * kv)
+        projections = [linear.operation("qkv_proj", first=True, output=fused)]
         mlp = [
             linear.operation("gate_up_proj", first=True, output=2 * wide),
             Operation("silu", wide, wide),
@@ -140,14 +141,32 @@ class _Linears:
             shared = 0 if self.input_kept else self.base * tokens * n_in
             inputs = self.input_bytes(name, shared=shared)
             self.input_kept = self.input_kept or inputs > 0
-        scratch = self.base * tokens * (n_in + n_out) - output + self.residual
         rank = gradient = 0
         if self.step.method == "full":
             gradient = self.base * n_in * n_out
         if name in self.targets:
             rank = self.adapter * tokens * self.step.rank
             gradient = self.adapter * self.step.rank * (n_in + n_out)
-            scratch += 2 * self.adapter * tokens * n_out
-        if self.step.method == "qlora":
-            scratch = max(scratch, self.base * (n_in * n_out + tokens * (n_in + n_out)))
+        scratch = self._scratch(name, output)
         return Operation(name, inputs + rank + output, scratch, gradient)
+
+    def _scratch(self, name: str, output: int) -> int:
+        """Return the larger of two needs.
+
+        Forward: the residual, the input unless it is kept as it is, the output, and an adapter's
+        output before and after scaling. Backward: two gradients of the input, and the dequantized
+        matrix. (On CUDA, NF4 matrices are dequantized in the forward pass too.)
+        """
+        n_in, n_out = self.sizes[name]
+        tokens, base = self.step.tokens, self.base
+        kept_as_is = self.step.method == "full" or (
+            name in self.targets and self.adapter == self.base
+        )
+        forward = self.residual + base * tokens * n_out - output
+        forward += 0 if kept_as_is else base * tokens * n_in
+        backward = 2 * base * tokens * n_in
+        if name in self.targets:
+            forward += 2 * self.adapter * tokens * n_out
+        if self.step.method == "qlora":
+            backward += base * n_in * n_out
+        return max(forward, backward)

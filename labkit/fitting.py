@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from labkit.memory import MemoryPlan, predict
-from labkit.shapes import Method, ModelShape, StepConfig
+from labkit.shapes import METHODS, ModelShape, StepConfig
 
 LONGEST = 131_072
 LARGEST = 4096
 SHORTEST = 128
-METHODS: tuple[Method, ...] = ("full", "lora", "qlora")
 NAMES = {"full": "full training", "lora": "LoRA", "qlora": "4-bit weights"}
 ANSWER_SHARE = 4  # assumed: a quarter of an example's tokens are the answer
 

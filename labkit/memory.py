@@ -10,13 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.activations import (
-    FP32,
-    backward_peak,
-    block_operations,
-    kept_bytes,
-    norm_operation,
-)
+from labkit.activations import FP32, backward_peak, block_operations, kept_bytes, norm_operation
 from labkit.shapes import ELEMENT_BYTES, ModelShape, StepConfig, target_names
 
 MIB = 2**20
@@ -198,9 +192,12 @@ def _moments(shape: ModelShape, step: StepConfig) -> dict[str, dict[str, int]]:
     left = state if step.checkpointing else kept_bytes(block)
     kept = shape.n_layers * left
     inside, new = backward_peak(block)
-    inside += state if step.checkpointing else -left  # recomputed, or part of what was kept
+    if not step.checkpointing:
+        inside -= left  # part of what was kept
+    elif step.dtype != "fp32":
+        inside += state  # the checkpoint beside the first norm's copy of it in float32
     # A frozen embedding needs no gradient, so the first norm keeps nothing.
-    last_norm = norm.kept + state if full else norm.kept * step.checkpointing
+    last_norm = norm.kept if full or step.checkpointing else 0
     trained = _trained_format(step) * sum(trained_tensors(shape, step))
     others = trained - sum(operation.gradient for operation in block)
     if full and not shape.tied:
@@ -209,10 +206,10 @@ def _moments(shape: ModelShape, step: StepConfig) -> dict[str, dict[str, int]]:
     arriving = _arriving_bytes(shape, step)
     return {
         "loss": {
-            "activations": kept + last_norm,
+            "activations": kept + last_norm + state * full,
             "logits": LOSS_BYTES * step.logit_rows * shape.vocabulary,
         },
-        "last norm": {"activations": kept + norm.kept + norm.scratch, "gradients": head},
+        "last norm": {"activations": kept + last_norm + norm.scratch, "gradients": head},
         "last block": {"activations": kept + inside + arriving, "gradients": head + new},
         "first block": {"activations": left + inside + arriving, "gradients": others + new},
         "end of backward": {"gradients": trained + 2 * head * shape.tied},
@@ -221,11 +218,12 @@ def _moments(shape: ModelShape, step: StepConfig) -> dict[str, dict[str, int]]:
 
 
 def _arriving_bytes(shape: ModelShape, step: StepConfig) -> int:
-    """Return the gradient that enters a block, and its scaled copy for the last adapter."""
+    """Return the gradient that enters a block, and its copy in the last adapter's format."""
     elements = step.tokens * shape.hidden
     arriving = ELEMENT_BYTES[step.dtype] * elements
-    if step.method != "full" and "down_proj" in target_names(shape, step.targets):
-        arriving += ELEMENT_BYTES[step.adapter_dtype] * elements if step.checkpointing else 0
+    cast = step.method != "full" and step.adapter_dtype != step.dtype
+    if step.checkpointing and cast and "down_proj" in target_names(shape, step.targets):
+        arriving += ELEMENT_BYTES[step.adapter_dtype] * elements
     return arriving
 
 
@@ -236,8 +234,8 @@ def _spread(shape: ModelShape, step: StepConfig, moment: str, parts: dict[str, i
     if step.n_gpus > 1 or step.cpu_offload:
         outer = ELEMENT_BYTES[step.dtype] * shape.outer_parameters()
         blocks = parts["weights"] + parts["constants"] + parts["adapters"] - outer
-        if step.method == "full":
-            blocks += parts["weights"] - outer  # a block's gradients are whole until they are shared
+        if step.method == "full":  # a block's gradients are whole until they are shared out
+            blocks += parts["weights"] - outer
         gathered = outer + GATHERED_BLOCKS * blocks // shape.n_layers
         host = -(-host // step.n_gpus)
         for part in ("weights", "constants", "adapters", "gradients", "optimizer"):

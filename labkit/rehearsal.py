@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.shapes import TORCH_DTYPES, ModelShape, StepConfig, target_names
+from labkit import random_models
+from labkit.memory import SMALLEST_PAGED_TENSOR
+from labkit.shapes import ModelShape, StepConfig
 
 ALLOCATION_BYTES = 512  # PyTorch's CUDA allocator hands out memory in pieces of this size
 
@@ -34,10 +36,10 @@ class Rehearsal:
 
 
 def rehearse(shape: ModelShape, step: StepConfig) -> Rehearsal:
-    """Run two training steps under fake tensors and return the second one's peak by part.
+    """Run one training step under fake tensors and return its peak by part.
 
-    Two, because the optimizer's state appears at the end of the first. Takes seconds and some
-    100 MB of RAM for any size of model; a 70B model is only a longer list of shapes.
+    Not the first step: the optimizer's state is there already. Takes seconds and some 100 MB of RAM
+    for any size of model; a 70B model is only a longer list of shapes.
 
     Parameters
     ----------
@@ -58,13 +60,13 @@ def rehearse(shape: ModelShape, step: StepConfig) -> Rehearsal:
     if step.n_gpus > 1 or step.cpu_offload:
         raise ValueError("A rehearsal is for one device without offloading; set n_gpus=1.")
     start = time.perf_counter()
-    model = _build(shape, step)
-    _fill_bitsandbytes_tables()
+    model = random_models.build(shape, step)
+    random_models.fill_bitsandbytes_tables()
     with FakeTensorMode(allow_non_fake_inputs=True), _unpacked():
-        _make_fake(model)
-        optimizer = _optimizer(model, step)
+        random_models.materialize(model)
+        optimizer = random_models.make_optimizer(model, step)
         _fill_states(model, optimizer)
-        with _counting(model, optimizer) as count:
+        with _counting(model, optimizer, step) as count:
             kept = _run_step(model, optimizer, step, count)
     return Rehearsal(
         parts={part: size for part, size in count.peak.items() if size},
@@ -84,103 +86,6 @@ def _unpacked() -> Any:
     )
 
 
-def _build(shape: ModelShape, step: StepConfig) -> Any:
-    """Build on the meta device, where peft and bitsandbytes are at home."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    dtype = getattr(torch, TORCH_DTYPES[step.dtype])
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(shape.transformers_config(), dtype=dtype)
-        if step.method == "qlora":
-            _use_four_bits(model.model, dtype, step.double_quantization)
-        if step.method != "full":
-            model = _with_adapters(model, shape, step)
-    if step.checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    return model.train()
-
-
-def _use_four_bits(module: Any, dtype: Any, double_quantization: bool) -> None:
-    import bitsandbytes
-    import torch
-
-    for name, child in module.named_children():
-        if isinstance(child, torch.nn.Linear):
-            layer = bitsandbytes.nn.Linear4bit(
-                child.in_features,
-                child.out_features,
-                bias=False,
-                compute_dtype=dtype,
-                compress_statistics=double_quantization,
-                quant_type="nf4",
-            )
-            setattr(module, name, layer.to(dtype))
-        else:
-            _use_four_bits(child, dtype, double_quantization)
-
-
-def _with_adapters(model: Any, shape: ModelShape, step: StepConfig) -> Any:
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(r=step.rank, target_modules=list(target_names(shape, step.targets)))
-    model = get_peft_model(model, config, autocast_adapter_dtype=False)
-    for name, module in model.named_modules():
-        if "lora_" in name:
-            module.to(getattr(torch, TORCH_DTYPES[step.adapter_dtype]))
-    return model
-
-
-def _fill_bitsandbytes_tables() -> None:
-    """Let bitsandbytes make its code books now: they are kept for good, and must have values."""
-    import bitsandbytes
-    import torch
-
-    bitsandbytes.functional.quantize_4bit(torch.zeros(64), compress_statistics=True)
-
-
-def _make_fake(model: Any) -> None:
-    """Give every parameter and buffer a storage that exists in name only; keep tied ones tied."""
-    import bitsandbytes
-    import torch
-
-    made: dict[int, Any] = {}
-    for module in model.modules():
-        for name, old in module._parameters.items():
-            if old is None:
-                continue
-            if id(old) not in made:
-                data = torch.empty(old.shape, dtype=old.dtype)
-                state = None
-                if isinstance(module, bitsandbytes.nn.Linear4bit):
-                    data, state = bitsandbytes.functional.quantize_4bit(
-                        data, compress_statistics=old.compress_statistics, quant_type="nf4"
-                    )
-                new = torch.nn.Parameter(data, requires_grad=old.requires_grad)
-                if state is not None:
-                    new.quant_state = state
-                made[id(old)] = new
-            module._parameters[name] = made[id(old)]
-        for name, old in module._buffers.items():
-            module._buffers[name] = torch.empty(old.shape, dtype=old.dtype)
-
-
-def _optimizer(model: Any, step: StepConfig) -> Any:
-    import torch
-
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    if step.optimizer == "sgd":
-        return torch.optim.SGD(trained, lr=1e-3, fused=True)
-    if step.optimizer == "adamw":
-        return torch.optim.AdamW(trained, lr=1e-3, fused=True)
-    import bitsandbytes
-    from torch._subclasses.fake_tensor import unset_fake_temporarily
-
-    with unset_fake_temporarily():  # its code book needs values
-        return bitsandbytes.optim.AdamW8bit(trained, lr=1e-3)
-
-
 def _fill_states(model: Any, optimizer: Any) -> None:
     """Step once on made-up gradients: the optimizer's state is there from the second step on."""
     import torch
@@ -196,7 +101,7 @@ def _run_step(model: Any, optimizer: Any, step: StepConfig, count: _LiveBytes) -
 
     ids = torch.zeros(step.batch, step.seq, dtype=torch.int64)
     count.moment = "forward"
-    loss = _loss(model, ids, step)
+    loss = random_models.step_loss(model, ids, step)
     kept = count.live["activations"] + count.live["logits"]
     count.moment = "loss"
     loss.backward()
@@ -204,18 +109,6 @@ def _run_step(model: Any, optimizer: Any, step: StepConfig, count: _LiveBytes) -
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return kept
-
-
-def _loss(model: Any, ids: Any, step: StepConfig) -> Any:
-    import torch
-
-    if step.answer_tokens is None:
-        return model(input_ids=ids, labels=ids, use_cache=False).loss
-    base = model.get_base_model() if step.method != "full" else model
-    hidden = base.model(input_ids=ids, use_cache=False).last_hidden_state  # (B, T, d)
-    rows = torch.zeros(step.batch * step.answer_tokens, dtype=torch.int64)
-    logits = base.lm_head(hidden.flatten(0, 1)[rows])  # (rows, vocabulary)
-    return torch.nn.functional.cross_entropy(logits.float(), rows)
 
 
 class _LiveBytes:
@@ -256,7 +149,7 @@ class _LiveBytes:
 
 
 @contextmanager
-def _counting(model: Any, optimizer: Any) -> Iterator[_LiveBytes]:
+def _counting(model: Any, optimizer: Any, step: StepConfig) -> Iterator[_LiveBytes]:
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
@@ -264,14 +157,16 @@ def _counting(model: Any, optimizer: Any) -> Iterator[_LiveBytes]:
     count = _LiveBytes(model.config.vocab_size)
 
     class Watch(TorchDispatchMode):
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
             result = func(*args, **(kwargs or {}))
             for leaf in tree_leaves(result):
                 if isinstance(leaf, torch.Tensor):
                     count.see(leaf)
             return result
 
-    _count_static(model, optimizer, count)
+    _count_static(model, optimizer, step, count)
     for weight in model.parameters():
         if weight.requires_grad:
             weight.register_post_accumulate_grad_hook(lambda w: count.see(w.grad, "gradients"))
@@ -281,7 +176,7 @@ def _counting(model: Any, optimizer: Any) -> Iterator[_LiveBytes]:
         yield count
 
 
-def _count_static(model: Any, optimizer: Any, count: _LiveBytes) -> None:
+def _count_static(model: Any, optimizer: Any, step: StepConfig, count: _LiveBytes) -> None:
     import torch
 
     for name, weight in model.named_parameters():
@@ -296,8 +191,13 @@ def _count_static(model: Any, optimizer: Any, count: _LiveBytes) -> None:
         count.see(buffer, "weights")
     for state in optimizer.state.values():
         for value in state.values():
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, torch.Tensor) and not _is_paged(value, step):
                 count.see(value, "optimizer")
+
+
+def _is_paged(state: Any, step: StepConfig) -> bool:
+    """Tell what bitsandbytes would page; on the CPU it pages nothing."""
+    return step.optimizer == "paged_adamw_8bit" and state.numel() >= SMALLEST_PAGED_TENSOR
 
 
 def _mark_backward(hidden: Any, count: _LiveBytes) -> None:

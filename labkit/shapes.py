@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 Method = Literal["full", "lora", "qlora"]
 Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "sgd"]
 Dtype = Literal["fp32", "bf16", "fp16"]
+METHODS: tuple[Method, ...] = get_args(Method)
 TORCH_DTYPES: dict[str, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 ELEMENT_BYTES: dict[str, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 
@@ -74,14 +75,14 @@ class ModelShape:
         return self.n_layers * self.block_parameters() + self.outer_parameters()
 
     def transformers_config(self) -> Any:
-        """Return the transformers configuration of this shape, with sdpa attention.
+        """Return the transformers configuration of this shape.
 
         Rope scaling is left out: it changes values, not sizes.
         """
         from transformers import LlamaConfig, Phi3Config
 
         kind = Phi3Config if self.architecture == "phi3" else LlamaConfig
-        options: dict[str, Any] = {"pad_token_id": 0}
+        options: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
         if self.architecture == "phi3":
             options["partial_rotary_factor"] = self.rotary_share
             options["sliding_window"] = self.window
@@ -94,7 +95,6 @@ class ModelShape:
             num_key_value_heads=self.n_kv_heads,
             max_position_embeddings=131_072,
             tie_word_embeddings=self.tied,
-            attn_implementation="sdpa",
             **options,
         )
 
