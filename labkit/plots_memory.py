@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labkit.figure_style import COLOURS, HATCHES, course_axes
 from labkit.hardware import GIB
@@ -80,7 +80,7 @@ def memory_parts(
             _stack(ax, index + offset, bar.measured, used)
     if card_bytes:
         ax.axhline(card_bytes / GIB, color="black", linestyle="--", linewidth=1)
-        place = {"ha": "right", "va": "bottom", "fontsize": "small"}
+        place: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small"}
         ax.text(len(bars) - 0.5, card_bytes / GIB, "card ", **place)
     ax.set_xticks(range(len(bars)), [bar.label for bar in bars])
     ax.set_ylabel("memory at the peak (GiB)")
