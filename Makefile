@@ -11,10 +11,10 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint course notebooks bench clean
+.PHONY: help lab test lint course notebooks bench bench-gpu clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 lab: $(VENV)/.models ## set up and open JupyterLab on lesson 00
 	@$(PY) -m labkit lab
@@ -37,6 +37,9 @@ notebooks: $(VENV)/.models ## rebuild the notebooks whose source changed
 bench: $(VENV)/.models ## run the benchmarks and record them
 	@$(PY) -m labkit bench ingest
 	@$(PY) -m labkit bench throughput
+
+bench-gpu: $(VENV)/.installed ## measure training steps on a CUDA card (ARGS=--full: all of them)
+	@$(PY) -m labkit.bench_gpu $(ARGS)
 
 clean: ## remove what the other targets made here (models stay in the cache)
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit import __version__, door_bench, door_finetune
+from labkit import __version__, door_bench, door_finetune, door_plan
 from labkit.doors import (
     db_flag,
     embedder_name,
@@ -53,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_ask(commands)
     _add_exam(commands)
     door_finetune.add(commands)
+    door_plan.add(commands)
     door_bench.add(commands)
     _add_lab(commands)
     return parser

@@ -1,0 +1,172 @@
+"""What the forward pass leaves behind: the activations of one block, operation by operation.
+
+Knows: which tensors transformers' Llama and Phi-3 blocks keep for the backward pass, which they
+need only for a moment, and what a LoRA adapter adds. Found by rehearsing (``rehearsal``), checked
+against it. Does not know: weights, optimizers or whole models (``memory``).
+Used by lessons 08 and 11 and by ``plan``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labkit.shapes import ELEMENT_BYTES, ModelShape, StepConfig, target_names
+
+FP32 = 4
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation of a block, in bytes for all tokens of a step.
+
+    ``kept`` stays until the backward pass has used it; ``scratch`` lives only while the operation
+    runs, forward or backward, on top of what was kept up to and including it; ``gradient`` is what
+    the backward pass leaves in the trained weights.
+    """
+
+    name: str
+    kept: int
+    scratch: int = 0
+    gradient: int = 0
+
+
+def block_operations(shape: ModelShape, step: StepConfig) -> list[Operation]:
+    """Return the operations of one block in forward order, with sdpa attention and no mask.
+
+    Norms work in float32 whatever the model's format is. Attention keeps its output and one
+    number a head, not the T × T scores. The MLP keeps three wide tensors, full training four.
+
+    Source: transformers 5.23, ``modeling_llama.py`` and ``modeling_phi3.py``.
+    """
+    size, tokens = ELEMENT_BYTES[step.dtype], step.tokens
+    q, kv = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
+    wide = size * tokens * shape.intermediate
+    norm = norm_operation(shape, step)
+    linear = _Linears(shape, step)
+    if shape.architecture == "phi3":
+        fused = size * tokens * (q + 2 * kv)
+        projections = [linear.operation("qkv_proj", first=True, output=fused)]
+        mlp = [
+            linear.operation("gate_up_proj", first=True, output=2 * wide),
+            Operation("silu", wide, wide),
+        ]
+        copied = linear.input_bytes("o_proj", shared=size * tokens * q)
+    else:
+        projections = [
+            linear.operation("q_proj", first=True),
+            linear.operation("k_proj"),
+            linear.operation("v_proj", output=size * tokens * kv),
+        ]
+        mlp = [
+            linear.operation("gate_proj", first=True, output=wide),
+            Operation("silu", wide),
+            linear.operation("up_proj", output=wide),
+        ]
+        copied = linear.input_bytes("o_proj", shared=0)
+    mask = size * step.batch * step.seq**2 if shape.window and step.seq > shape.window else 0
+    attention = size * tokens * q + FP32 * tokens * shape.n_heads + mask
+    return [
+        norm,
+        *projections,
+        Operation("rotary", size * tokens * (q + kv), size * tokens * (q + kv)),
+        Operation("attention", attention, size * tokens * (2 * q + 2 * kv)),
+        linear.operation("o_proj", inputs=copied),
+        norm,
+        *mlp,
+        linear.operation("down_proj", inputs=linear.input_bytes("down_proj", shared=wide)),
+    ]
+
+
+def kept_bytes(operations: list[Operation]) -> int:
+    """Return what a block's forward pass leaves behind."""
+    return sum(operation.kept for operation in operations)
+
+
+def backward_peak(operations: list[Operation]) -> tuple[int, int]:
+    """Return activations and gradients at the highest moment of a block's backward pass.
+
+    What was kept falls from the last operation to the first, while the gradients rise.
+    """
+    kept, gradients = kept_bytes(operations), 0
+    highest = (0, 0)
+    for operation in reversed(operations):
+        gradients += operation.gradient
+        highest = max(highest, (kept + operation.scratch, gradients), key=sum)
+        kept -= operation.kept
+    return highest
+
+
+def norm_operation(shape: ModelShape, step: StepConfig) -> Operation:
+    """Return a norm: the input in float32 and one factor a token; full training also the result.
+
+    Its backward pass makes five tensors of that size, which is why the last norm can be the peak.
+    """
+    size = ELEMENT_BYTES[step.dtype]
+    upcast = FP32 * step.tokens * shape.hidden
+    if step.method != "full":
+        return Operation("norm", upcast + FP32 * step.tokens, 5 * upcast)
+    result = size * step.tokens * shape.hidden
+    kept = upcast + FP32 * step.tokens + result
+    return Operation("norm", kept, 5 * upcast - result, gradient=size * shape.hidden)
+
+
+class _Linears:
+    """The matrices of a block: what each keeps of its input, and its adapter's scratch."""
+
+    def __init__(self, shape: ModelShape, step: StepConfig) -> None:
+        self.step, self.sizes = step, shape.linears()
+        self.targets = () if step.method == "full" else target_names(shape, step.targets)
+        self.base, self.adapter = ELEMENT_BYTES[step.dtype], ELEMENT_BYTES[step.adapter_dtype]
+        self.residual = self.base * step.tokens * shape.hidden
+        self.input_kept = False
+
+    def input_bytes(self, name: str, *, shared: int) -> int:
+        """Return what is kept of the input; ``shared`` if it is kept as it is."""
+        if self.step.method == "full":
+            return shared
+        if name not in self.targets:
+            return 0
+        if self.adapter == self.base:
+            return shared
+        return self.adapter * self.step.tokens * self.sizes[name][0]
+
+    def operation(
+        self, name: str, *, first: bool = False, inputs: int | None = None, output: int = 0
+    ) -> Operation:
+        """Return the operation; several matrices in a row read one input, ``first`` starts it."""
+        n_in, n_out = self.sizes[name]
+        tokens = self.step.tokens
+        if inputs is None:
+            self.input_kept = self.input_kept and not first
+            shared = 0 if self.input_kept else self.base * tokens * n_in
+            inputs = self.input_bytes(name, shared=shared)
+            self.input_kept = self.input_kept or inputs > 0
+        rank = gradient = 0
+        if self.step.method == "full":
+            gradient = self.base * n_in * n_out
+        if name in self.targets:
+            rank = self.adapter * tokens * self.step.rank
+            gradient = self.adapter * self.step.rank * (n_in + n_out)
+        scratch = self._scratch(name, output)
+        return Operation(name, inputs + rank + output, scratch, gradient)
+
+    def _scratch(self, name: str, output: int) -> int:
+        """Return the larger of two needs.
+
+        Forward: the residual, the input unless it is kept as it is, the output, and an adapter's
+        output before and after scaling. Backward: two gradients of the input, and the dequantized
+        matrix. (On CUDA, NF4 matrices are dequantized in the forward pass too.)
+        """
+        n_in, n_out = self.sizes[name]
+        tokens, base = self.step.tokens, self.base
+        kept_as_is = self.step.method == "full" or (
+            name in self.targets and self.adapter == self.base
+        )
+        forward = self.residual + base * tokens * n_out - output
+        forward += 0 if kept_as_is else base * tokens * n_in
+        backward = 2 * base * tokens * n_in
+        if name in self.targets:
+            forward += 2 * self.adapter * tokens * n_out
+        if self.step.method == "qlora":
+            backward += base * n_in * n_out
+        return max(forward, backward)

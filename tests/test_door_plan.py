@@ -1,0 +1,95 @@
+"""The command ``plan``: a table, a verdict, JSON, and one clear sentence for bad input."""
+
+import json
+
+import pytest
+
+from labkit.__main__ import main
+from labkit.door_plan import Cards, cards
+from labkit.hardware import GIB
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("24", Cards(1, 24 * GIB)),
+        ("2x24", Cards(2, 24 * GIB)),
+        ("8x79.5", Cards(8, 159 * GIB // 2)),
+    ],
+)
+def test_cards_are_read(text: str, expected: Cards) -> None:
+    assert cards(text) == expected
+
+
+def test_a_plan_that_fits_says_so_by_part(capsys) -> None:
+    arguments = ["plan", "--model", "Phi-3.5-mini-instruct", "--method", "qlora", "--gpus", "24"]
+    assert main([*arguments, "--checkpointing"]) == 0
+    said = capsys.readouterr().out
+    for word in ("weights", "constants", "adapters", "logits", "CUDA context", "It fits:"):
+        assert word in said
+    assert "sequences up to" in said
+
+
+def test_a_plan_that_does_not_fit_names_the_cheapest_change(capsys) -> None:
+    arguments = ["plan", "--model", "Llama-3.1-8B", "--method", "full", "--batch", "8"]
+    assert main([*arguments, "--gpus", "24"]) == 0
+    said = capsys.readouterr().out
+    assert "It does not fit" in said and "cheapest change" in said and "--method lora" in said
+
+
+def test_a_plan_that_nothing_helps_says_so(capsys) -> None:
+    assert main(["plan", "--model", "Llama-3.1-70B", "--gpus", "8"]) == 0
+    assert "use a larger card" in capsys.readouterr().out
+
+
+def test_json_holds_parts_and_answers(capsys) -> None:
+    assert main(["plan", "--gpus", "2x24", "--cpu-offload", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["step"]["n_gpus"] == 2
+    assert plan["fits"] is True
+    assert plan["host_bytes"] > 0
+    assert plan["longest_sequence"] >= plan["step"]["seq"]
+
+
+def test_a_rehearsal_stands_beside_the_prediction(capsys, monkeypatch) -> None:
+    from labkit import rehearsal
+
+    seen = rehearsal.Rehearsal({"weights": GIB}, GIB, "loss", 0, 1.0)
+    monkeypatch.setattr(rehearsal, "rehearse", lambda shape, step: seen)
+    assert main(["plan", "--rehearse"]) == 0
+    said = capsys.readouterr().out
+    assert "rehearsed" in said and "off the rehearsal (1 s)" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model", "gpt"], "there is no shape of 'gpt'; choose one of SmolLM2"),
+        (["--model", "all-MiniLM-L6-v2"], "there is no shape"),
+        (["--gpus", "two"], "write 2x24"),
+        (["--gpus", "0x24"], "write 2x24"),
+        (["--gpus", "2x0"], "write 2x24"),
+        (["--batch", "0"], "whole number of 1 or more"),
+        (["--seq", "x"], "whole number of 1 or more"),
+        (["--dtype", "int4"], "invalid choice"),
+    ],
+)
+def test_bad_usage_is_one_sentence_and_exit_code_2(arguments, said, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["plan", *arguments])
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--targets", "q_proj"], "has no matrix q_proj; choose from qkv_proj"),
+        (["--seq", "8", "--answer-tokens", "9"], "give 1 to 8"),
+        (["--rehearse", "--gpus", "2x24"], "rehearsal is for one device"),
+    ],
+)
+def test_impossible_steps_are_one_sentence_and_exit_code_1(arguments, said, capsys) -> None:
+    assert main(["plan", *arguments]) == 1
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1

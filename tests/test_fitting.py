@@ -1,0 +1,60 @@
+"""The largest that fits does fit, one more does not, and a suggested change fits."""
+
+from dataclasses import replace
+
+import pytest
+
+from labkit import fitting
+from labkit.hardware import GIB
+from labkit.memory import predict
+from labkit.shapes import StepConfig, shape
+
+PHI = shape("Phi-3.5-mini-instruct")
+
+
+@pytest.mark.parametrize("answers", [None, 256])
+def test_the_longest_sequence_fits_and_one_token_more_does_not(answers) -> None:
+    step = StepConfig(method="qlora", seq=1024, answer_tokens=answers)
+    longest = fitting.longest_sequence(PHI, step, 12 * GIB)
+    share = answers and answers * longest // 1024
+    assert predict(PHI, replace(step, seq=longest, answer_tokens=share)).fits(12 * GIB)
+    more = longest + 1
+    share = answers and answers * more // 1024
+    assert not predict(PHI, replace(step, seq=more, answer_tokens=share)).fits(12 * GIB)
+
+
+def test_the_largest_batch_fits_and_one_more_does_not() -> None:
+    step = StepConfig(method="qlora", seq=512, checkpointing=True)
+    batch = fitting.largest_batch(PHI, step, 12 * GIB)
+    assert predict(PHI, replace(step, batch=batch)).fits(12 * GIB)
+    assert not predict(PHI, replace(step, batch=batch + 1)).fits(12 * GIB)
+
+
+def test_nothing_fits_on_a_card_smaller_than_the_weights() -> None:
+    step = StepConfig(method="full")
+    assert fitting.largest_batch(PHI, step, GIB) == 0
+    assert fitting.longest_sequence(PHI, step, GIB) == 0
+    assert fitting.cheapest_change(PHI, step, GIB) is None
+
+
+@pytest.mark.parametrize("gib", [6, 10, 16, 24, 40])
+def test_a_suggested_change_fits_and_none_of_it_is_needless(gib: int) -> None:
+    start = StepConfig(method="full", batch=8, seq=2048)
+    change = fitting.cheapest_change(PHI, start, gib * GIB)
+    assert change is not None and change.plan.fits(gib * GIB)
+    assert change.plan == predict(PHI, change.step)
+    for field in ("method", "batch", "checkpointing", "optimizer"):
+        undone = replace(change.step, **{field: getattr(start, field)})
+        assert undone == change.step or not predict(PHI, undone).fits(gib * GIB)
+    assert len(change.words) == sum(
+        getattr(start, field) != getattr(change.step, field)
+        for field in StepConfig.__dataclass_fields__
+    )
+
+
+def test_the_free_change_is_offered_first() -> None:
+    start = StepConfig(method="lora", batch=4, seq=1024, checkpointing=True)
+    need = predict(PHI, start).needed_bytes
+    change = fitting.cheapest_change(PHI, start, need - 1)
+    assert change is not None
+    assert change.words == ("logits for the answer only (--answer-tokens 256)",)
