@@ -1,7 +1,7 @@
 """The store: chunks and their vectors in one LanceDB table.
 
 Knows: how the table is opened, versioned and tagged. ``chunk_table`` makes it, ``ingest`` fills it,
-``searching`` and ``filters`` ask it; no module but these five knows LanceDB.
+``searching`` and ``filters`` ask it, ``ann_tables`` indexes it; no other module knows LanceDB.
 Does not know: how files become chunks (``corpus``), how texts become vectors (``embed``) or what
 is done with a hit (``rag``).
 Used by every lesson from 02 on.
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labkit.ann_tables import Kind, build_index
 from labkit.chunk_table import (
     TABLE,
     connect,
@@ -63,9 +64,9 @@ class Version:
 class Store:
     """Chunks, vectors and metadata in one table; open it with ``open_store``.
 
-    There is no vector index on purpose. Comparing with every vector finds the true neighbours, and
-    for tens of thousands of chunks takes less time than embedding the question does; an index is
-    faster beyond that, must be kept current, and misses some neighbours (lesson 03).
+    There is no vector index unless you call ``build_index``. Comparing with every vector finds the
+    true neighbours, and for tens of thousands of chunks takes less time than embedding the question
+    does; an index is faster beyond that, and misses some neighbours (lesson 03).
     """
 
     def __init__(
@@ -115,6 +116,28 @@ class Store:
     ) -> Iterator[str]:
         """Yield what ``ingest`` would embed; nothing is embedded or written."""
         return pending_passages(self._table, paths, max_words=max_words)
+
+    def build_index(self, kind: Kind = "IVF_FLAT") -> None:
+        """Build an index for vector search, or replace the one there is.
+
+        Searches then look at a part of the vectors only. Later ingestions take new chunks into it.
+
+        Parameters
+        ----------
+        kind
+            ``"IVF_FLAT"`` keeps vectors whole and scores exact; the others of
+            ``ann_tables.build_index`` take fewer bytes, and their scores are approximate.
+
+        Raises
+        ------
+        ValueError
+            If the store is empty or there is no such kind.
+        """
+        self._require_writable()
+        if self.count() == 0:
+            raise ValueError("The store holds no chunks to index; ingest some documents first.")
+        with self._lock:
+            build_index(self._table, kind)
 
     def search(
         self,
