@@ -88,6 +88,24 @@ def test_the_gpu_model_has_the_size_of_its_published_shape() -> None:
     assert CATALOGUE[GPU_MODEL].n_parameters == n_parameters
 
 
+@pytest.mark.parametrize(
+    ("name", "n_layers"), [("all-MiniLM-L6-v2", 6), ("bge-small-en-v1.5", 12), ("e5-small-v2", 12)]
+)
+def test_the_embedding_models_have_the_size_of_their_published_shape(
+    name: str, n_layers: int
+) -> None:
+    import torch
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        hidden_size=384, num_hidden_layers=n_layers, num_attention_heads=12, intermediate_size=1536
+    )
+    with torch.device("meta"):
+        model = BertModel(config)
+    assert CATALOGUE[name].n_parameters == sum(w.numel() for w in model.parameters())
+    assert CATALOGUE[name].task == "embed"
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="'gpt'.*SmolLM2-135M-Instruct, all-MiniLM"):
         catalogue.card("gpt")

@@ -151,6 +151,30 @@ def test_queries_and_documents_get_the_prefix_their_model_was_trained_with(
     assert model.texts[-2:] == [query + "a", document + "b"]
 
 
+@pytest.mark.parametrize(
+    ("name", "query", "document"),
+    [
+        ("bge-small-en-v1.5", "Represent this sentence for searching relevant passages: ", ""),
+        ("e5-small-v2", "query: ", "passage: "),
+    ],
+)
+def test_a_model_of_the_hub_is_loaded_by_its_catalogue_name_with_its_prefixes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, query: str, document: str
+) -> None:
+    model = FakeModel()
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=f"labkit fetch {name}"):
+        embed.load_embedder(name)
+    (tmp_path / "models" / name).mkdir(parents=True)
+    (tmp_path / "models" / name / fetch.MARKER).write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(embed, "_load", lambda folder, device: model)
+    embedder = embed.load_embedder(name)
+    embedder.encode_queries(["a"])
+    embedder.encode_documents(["b"])
+    assert embedder.name == name
+    assert model.texts[-2:] == [query + "a", document + "b"]
+
+
 def test_the_model_loads_from_the_cache_only_and_runs_no_foreign_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -90,6 +90,14 @@ def test_a_filter_finds_what_a_plain_predicate_finds(table: Any, where: dict[str
     assert found(table, where) == sorted(expected)
 
 
+@pytest.mark.parametrize("sign", ORDER)
+def test_every_operator_is_exact_at_every_stored_value(table: Any, sign: str) -> None:
+    for name in ("document_id", "year"):
+        for value in {row[name] for row in ROWS} - {None}:
+            expected = [r["document_id"] for r in ROWS if matches(r[name], (sign, value))]
+            assert found(table, {name: (sign, value)}) == sorted(expected), value
+
+
 ANYTHING = st.recursive(
     st.none()
     | st.booleans()
