@@ -154,8 +154,8 @@ class _Linears:
         """Return the larger of two needs.
 
         Forward: the residual, the input unless it is kept as it is, the output, and an adapter's
-        output before and after scaling. Backward: two gradients of the input, and the dequantized
-        matrix. (On CUDA, NF4 matrices are dequantized in the forward pass too.)
+        output before and after scaling. Backward: two gradients of the input, or one and the
+        dequantized matrix. (On CUDA, NF4 matrices are dequantized in the forward pass too.)
         """
         n_in, n_out = self.sizes[name]
         tokens, base = self.step.tokens, self.base
@@ -165,8 +165,8 @@ class _Linears:
         forward = self.residual + base * tokens * n_out - output
         forward += 0 if kept_as_is else base * tokens * n_in
         backward = 2 * base * tokens * n_in
+        if self.step.method == "qlora":
+            backward = base * max(2 * tokens * n_in, tokens * n_in + n_in * n_out)
         if name in self.targets:
             forward += 2 * self.adapter * tokens * n_out
-        if self.step.method == "qlora":
-            backward += base * n_in * n_out
         return max(forward, backward)
