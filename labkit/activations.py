@@ -38,43 +38,59 @@ def block_operations(shape: ModelShape, step: StepConfig) -> list[Operation]:
 
     Source: transformers 5.23, ``modeling_llama.py`` and ``modeling_phi3.py``.
     """
-    size, tokens = ELEMENT_BYTES[step.dtype], step.tokens
+    number = ELEMENT_BYTES[step.dtype] * step.tokens  # one number a token
     q, kv = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
-    wide = size * tokens * shape.intermediate
-    norm = norm_operation(shape, step)
-    linear = _Linears(shape, step)
-    if shape.architecture == "phi3":
-        fused = size * tokens * (q + 2 * kv)
-        projections = [linear.operation("qkv_proj", first=True, output=fused)]
-        mlp = [
-            linear.operation("gate_up_proj", first=True, output=2 * wide),
-            Operation("silu", wide, wide),
-        ]
-        copied = linear.input_bytes("o_proj", shared=size * tokens * q)
-    else:
-        projections = [
-            linear.operation("q_proj", first=True),
-            linear.operation("k_proj"),
-            linear.operation("v_proj", output=size * tokens * kv),
-        ]
-        mlp = [
-            linear.operation("gate_proj", first=True, output=wide),
-            Operation("silu", wide),
-            linear.operation("up_proj", output=wide),
-        ]
-        copied = linear.input_bytes("o_proj", shared=0)
-    mask = size * step.batch * step.seq**2 if shape.window and step.seq > shape.window else 0
-    attention = size * tokens * q + FP32 * tokens * shape.n_heads + mask
+    norm, linear = norm_operation(shape, step), _Linears(shape, step)
+    fused = shape.architecture == "phi3"
+    projections = _fused_projections if fused else _projections
+    attention, mlp = projections(shape, linear, number)
+    # Phi-3's heads lie in another order than the output matrix reads, so it keeps a copy.
+    copied = linear.input_bytes("o_proj", shared=number * q if fused else 0)
+    mask = number * step.seq if shape.window and step.seq > shape.window else 0
+    scores = FP32 * step.tokens * shape.n_heads
     return [
         norm,
-        *projections,
-        Operation("rotary", size * tokens * (q + kv), size * tokens * (q + kv)),
-        Operation("attention", attention, size * tokens * (2 * q + 2 * kv)),
+        *attention,
+        Operation("rotary", number * (q + kv), number * (q + kv)),
+        Operation("attention", number * q + scores + mask, number * (2 * q + 2 * kv)),
         linear.operation("o_proj", inputs=copied),
         norm,
         *mlp,
-        linear.operation("down_proj", inputs=linear.input_bytes("down_proj", shared=wide)),
+        linear.operation(
+            "down_proj",
+            inputs=linear.input_bytes("down_proj", shared=number * shape.intermediate),
+        ),
     ]
+
+
+Halves = tuple[list[Operation], list[Operation]]
+
+
+def _projections(shape: ModelShape, linear: _Linears, number: int) -> Halves:
+    """Return Llama's matrices before attention and in the MLP; of q, k, v only v is kept as is."""
+    wide, kv = number * shape.intermediate, number * shape.n_kv_heads * shape.head_dim
+    attention = [
+        linear.operation("q_proj", first=True),
+        linear.operation("k_proj"),
+        linear.operation("v_proj", output=kv),
+    ]
+    mlp = [
+        linear.operation("gate_proj", first=True, output=wide),
+        Operation("silu", wide),
+        linear.operation("up_proj", output=wide),
+    ]
+    return attention, mlp
+
+
+def _fused_projections(shape: ModelShape, linear: _Linears, number: int) -> Halves:
+    """Return Phi-3's: v is a view of the fused output, so all of it is kept."""
+    wide, (_, fused) = number * shape.intermediate, shape.linears()["qkv_proj"]
+    attention = [linear.operation("qkv_proj", first=True, output=number * fused)]
+    mlp = [
+        linear.operation("gate_up_proj", first=True, output=2 * wide),
+        Operation("silu", wide, wide),
+    ]
+    return attention, mlp
 
 
 def kept_bytes(operations: list[Operation]) -> int:
@@ -154,8 +170,8 @@ class _Linears:
         """Return the larger of two needs.
 
         Forward: the residual, the input unless it is kept as it is, the output, and an adapter's
-        output before and after scaling. Backward: two gradients of the input, and the dequantized
-        matrix. (On CUDA, NF4 matrices are dequantized in the forward pass too.)
+        output before and after scaling. Backward: two gradients of the input, or one and the
+        dequantized matrix. (On CUDA, NF4 matrices are dequantized in the forward pass too.)
         """
         n_in, n_out = self.sizes[name]
         tokens, base = self.step.tokens, self.base
@@ -165,8 +181,8 @@ class _Linears:
         forward = self.residual + base * tokens * n_out - output
         forward += 0 if kept_as_is else base * tokens * n_in
         backward = 2 * base * tokens * n_in
+        if self.step.method == "qlora":
+            backward = base * max(2 * tokens * n_in, tokens * n_in + n_in * n_out)
         if name in self.targets:
             forward += 2 * self.adapter * tokens * n_out
-        if self.step.method == "qlora":
-            backward += base * n_in * n_out
         return max(forward, backward)

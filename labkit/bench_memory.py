@@ -45,29 +45,36 @@ def grid() -> Iterator[tuple[ModelShape, StepConfig]]:
         yield shape(name), StepConfig(method="qlora", seq=2048, checkpointing=True)
 
 
-def compare(model: ModelShape, step: StepConfig) -> dict:
-    """Return one step's predicted and rehearsed bytes; ``error`` is predicted / rehearsed - 1."""
+def compare(model: ModelShape, step: StepConfig, *, rehearsed: dict | None = None) -> dict:
+    """Return one step's predicted and rehearsed bytes; ``error`` is predicted / rehearsed - 1.
+
+    ``rehearsed`` is an earlier comparison of the same step, whose rehearsal is used again.
+    """
     plan = memory.predict(model, step)
-    seen = rehearsal.rehearse(model, step)
-    return {
-        "model": model.name,
-        "n_layers": model.n_layers,
-        "step": asdict(step),
+    if rehearsed is None:
+        seen = rehearsal.rehearse(model, step)
+        rehearsed = {
+            "rehearsed_parts_bytes": seen.parts,
+            "rehearsed_peak_bytes": seen.peak_bytes,
+            "rehearsed_moment": seen.moment,
+            "rehearsal_s": seen.wall_s,
+        }
+    return _key(model, step) | {
         "predicted_parts_bytes": plan.parts,
-        "rehearsed_parts_bytes": seen.parts,
         "predicted_peak_bytes": plan.peak_bytes,
-        "rehearsed_peak_bytes": seen.peak_bytes,
         "predicted_moment": plan.moment,
-        "rehearsed_moment": seen.moment,
-        "error": plan.peak_bytes / seen.peak_bytes - 1,
-        "rehearsal_s": seen.wall_s,
+        "error": plan.peak_bytes / rehearsed["rehearsed_peak_bytes"] - 1,
+        **{name: value for name, value in rehearsed.items() if name.startswith("rehears")},
     }
 
 
 def run(
     steps: Iterable[tuple[ModelShape, StepConfig]] | None = None, *, folder: Path | None = None
 ) -> dict:
-    """Compare every step, record and return the figures.
+    """Compare every step, record after each one, and return the figures.
+
+    A run that was stopped goes on: recorded rehearsals are used again, predictions made anew.
+    Delete the file to rehearse everything again, for example with another transformers.
 
     Parameters
     ----------
@@ -76,16 +83,39 @@ def run(
     folder
         Where to record; ``data/results`` unless given.
     """
-    points = [compare(model, step) for model, step in steps or grid()]
-    errors = sorted(abs(point["error"]) for point in points)
-    figures = {
-        "largest_error": errors[-1],
-        "median_error": errors[len(errors) // 2],
-        "points": points,
-    }
-    config = {"command": "python -m labkit bench memory", "n_points": len(points)}
+    earlier = results.load(NAME, folder=folder)
+    known = earlier["figures"]["points"] if earlier else []
+    points: list[dict] = []
+    todo = list(steps or grid())
+    config = {"command": "python -m labkit bench memory", "n_points": len(todo)}
+    for model, step in todo:
+        key = _key(model, step)
+        found = next((one for one in known if key.items() <= one.items()), None)
+        points.append(compare(model, step, rehearsed=found))
+        if found is None:
+            rest = [one for one in known if not any(_same(one, point) for point in points)]
+            results.record(NAME, _summary(points, rest), config=config, folder=folder)
+    figures = _summary(points, [])
     results.record(NAME, figures, config=config, folder=folder)
     return figures
+
+
+def _key(model: ModelShape, step: StepConfig) -> dict:
+    fields = asdict(step) | {"targets": list(step.targets)}
+    return {"model": model.name, "n_layers": model.n_layers, "step": fields}
+
+
+def _same(one: dict, other: dict) -> bool:
+    return all(one[name] == other[name] for name in ("model", "n_layers", "step"))
+
+
+def _summary(points: list[dict], rest: list[dict]) -> dict:
+    errors = sorted(abs(point["error"]) for point in points)
+    return {
+        "largest_error": errors[-1],
+        "median_error": errors[len(errors) // 2],
+        "points": points + rest,
+    }
 
 
 def render(figures: dict) -> str:

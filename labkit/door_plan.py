@@ -4,12 +4,21 @@ Knows: arguments and how a plan is shown. Does not know: how anything is predict
 rehearsed (``rehearsal``) or made to fit (``fitting``). Used by ``__main__``.
 """
 
+from __future__ import annotations
+
 import argparse
 import re
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
 from labkit.doors import json_flag, positive, print_result
 from labkit.hardware import GIB
+
+if TYPE_CHECKING:
+    from labkit.fitting import Change
+    from labkit.memory import MemoryPlan
+    from labkit.rehearsal import Rehearsal
+    from labkit.shapes import StepConfig
 
 DESCRIPTION = """Predict the memory of one training step, by part, from the model's shape alone.
 Nothing is downloaded and no GPU is needed. Attention is sdpa, rows are not padded, no autocast."""
@@ -104,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _step(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _step(arguments: argparse.Namespace) -> StepConfig:
     from labkit.shapes import StepConfig
 
     fields = set(StepConfig.__dataclass_fields__) & set(vars(arguments))
@@ -112,7 +121,7 @@ def _step(arguments: argparse.Namespace):  # type: ignore[no-untyped-def]
     return replace(step, n_gpus=arguments.gpus.n)
 
 
-def _table(plan, rehearsed) -> list[str]:  # type: ignore[no-untyped-def]
+def _table(plan: MemoryPlan, rehearsed: Rehearsal | None) -> list[str]:
     step = plan.step
     lines = [
         f"{plan.model}, {step.method}, batch {step.batch} × {step.seq} tokens, {step.dtype}, "
@@ -136,7 +145,7 @@ def _table(plan, rehearsed) -> list[str]:  # type: ignore[no-untyped-def]
     return lines
 
 
-def _verdict(plan, gpus: Cards, change) -> list[str]:  # type: ignore[no-untyped-def]
+def _verdict(plan: MemoryPlan, gpus: Cards, change: Change | None) -> list[str]:
     room = f"{plan.needed_bytes / GIB:.1f} of {gpus.card_bytes / GIB:g} GiB"
     if plan.fits(gpus.card_bytes):
         return [f"It fits: {room}."]

@@ -78,6 +78,7 @@ def measure_trl(shape: ModelShape, point: Point, device: str, *, n_steps: int = 
     """Return step times and peak bytes of TRL's ``SFTTrainer`` with its own defaults.
 
     The same shape, adapters, batch and length; the rows hold token ids already, without padding.
+    The first two steps warm up.
 
     Raises
     ------
@@ -86,47 +87,54 @@ def measure_trl(shape: ModelShape, point: Point, device: str, *, n_steps: int = 
     """
     import torch
     from datasets import Dataset
-    from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
 
-    class Clock(TrainerCallback):
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            _wait(device)
-            starts.append(time.perf_counter())
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            _wait(device)
-            times.append(time.perf_counter() - starts[-1])
-
-    starts: list[float] = []
-    times: list[float] = []
     step = point.step
     clear(device)
     model = random_models.build(shape, step)
     random_models.materialize(model, device=device)
     rows = torch.randint(shape.vocabulary, (step.batch * n_steps, step.seq)).tolist()
+    times: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        trainer = SFTTrainer(
+        config = SFTConfig(
+            output_dir=folder,
+            per_device_train_batch_size=step.batch,
+            max_length=step.seq,
+            max_steps=n_steps,
+            save_strategy="no",
+            report_to=[],
+            use_cpu=device == "cpu",
+        )
+        SFTTrainer(
             model=model,
-            args=SFTConfig(
-                output_dir=folder,
-                per_device_train_batch_size=step.batch,
-                max_length=step.seq,
-                max_steps=n_steps,
-                save_strategy="no",
-                report_to=[],
-                use_cpu=device == "cpu",
-            ),
+            args=config,
             train_dataset=Dataset.from_dict({"input_ids": rows}),
             processing_class=_tokenizer(),
-            callbacks=[Clock()],
-        )
-        trainer.train()
-    return _peaks(device) | {
-        "status": "measured",
-        "step_s": times[2:],
-        "tokens_per_s": step.tokens / sorted(times[2:])[len(times[2:]) // 2],
-    }
+            callbacks=[_clock(times, device)],
+        ).train()
+    median = sorted(times[2:])[len(times[2:]) // 2]
+    counted = {"step_s": times[2:], "tokens_per_s": step.tokens / median}
+    return _peaks(device) | counted | {"status": "measured"}
+
+
+def _clock(times: list[float], device: str) -> Any:
+    """Return a callback that appends the seconds of each step."""
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        """Two readings a step, when the device has nothing left to do."""
+
+        start = 0.0
+
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            _wait(device)
+            self.start = time.perf_counter()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            _wait(device)
+            times.append(time.perf_counter() - self.start)
+
+    return Clock()
 
 
 def _tokenizer() -> Any:

@@ -9,16 +9,27 @@ from labkit import bench_memory, memory, rehearsal, results
 from labkit.shapes import SHAPES, ModelShape, StepConfig
 
 LIMIT = 0.05
+CLOSE = 0.02  # the formulas are better than they must be; a wrong term shows
 LLAMA = replace(SHAPES["Llama-3.1-8B"], n_layers=2)
 PHI3 = replace(SHAPES["Phi-3.5-mini-instruct"], n_layers=2)
+PHI4 = replace(SHAPES["Phi-4-mini-instruct"], n_layers=2)
 SMOL = replace(SHAPES["SmolLM2-135M-Instruct"], n_layers=4)
 STEPS = [
     (SMOL, StepConfig(method="full", batch=2, seq=256, dtype="fp32")),
+    (SMOL, StepConfig(method="full", batch=8, seq=2048, answer_tokens=8, checkpointing=True)),
     (SMOL, StepConfig(method="lora", batch=4, seq=512, answer_tokens=64)),
     (SMOL, StepConfig(method="lora", batch=4, seq=512, answer_tokens=64, adapter_dtype="bf16")),
     (LLAMA, StepConfig(method="full", batch=2, seq=1024, answer_tokens=64)),
     (LLAMA, StepConfig(method="qlora", batch=2, seq=1024, answer_tokens=64, checkpointing=True)),
     (LLAMA, StepConfig(method="lora", batch=2, seq=1024, targets=("q_proj", "v_proj"))),
+    (LLAMA, StepConfig(method="full", seq=512, answer_tokens=8, optimizer="sgd")),
+    (
+        LLAMA,
+        StepConfig(method="full", seq=4096, answer_tokens=8, optimizer="sgd", checkpointing=True),
+    ),
+    (LLAMA, StepConfig(method="qlora", seq=64, answer_tokens=8)),
+    (LLAMA, StepConfig(method="qlora", seq=512, answer_tokens=8, checkpointing=True)),
+    (PHI4, StepConfig(method="full", seq=64, optimizer="sgd")),
     (PHI3, StepConfig(method="full", seq=512, checkpointing=True, optimizer="adamw_8bit")),
     (PHI3, StepConfig(method="qlora", batch=4, seq=1024, answer_tokens=256)),
     (PHI3, StepConfig(method="lora", batch=4, seq=1024, answer_tokens=8, checkpointing=True)),
@@ -34,7 +45,7 @@ def test_predicted_peaks_are_within_5_percent_of_rehearsed_ones(pair) -> None:
     model, step = pair
     seen = rehearsal.rehearse(model, step)
     plan = memory.predict(model, step)
-    assert plan.peak_bytes == pytest.approx(seen.peak_bytes, rel=LIMIT)
+    assert plan.peak_bytes == pytest.approx(seen.peak_bytes, rel=CLOSE)
     assert sum(seen.parts.values()) == seen.peak_bytes
     for part in ("weights", "adapters", "optimizer"):  # pieces of 512 bytes, and small buffers
         assert seen.parts.get(part, 0) == pytest.approx(getattr(plan, part), rel=0.003, abs=2**16)
