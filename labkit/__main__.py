@@ -182,16 +182,22 @@ def _exam(arguments: argparse.Namespace) -> int:
 
 def _add_bench(commands: argparse._SubParsersAction) -> None:
     command = commands.add_parser("bench", help="run a benchmark and record it")
-    command.add_argument("what", choices=["ingest"], help="ingest: memory against documents")
+    command.add_argument(
+        "what",
+        choices=["ingest", "rag", "updates", "injection"],
+        help="ingest: memory against documents; rag: variants of retrieval; updates: before and "
+        "after the bulletins; injection: planted documents",
+    )
     json_flag(command)
     command.set_defaults(run=_bench)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from labkit import bench_ingest
+    import importlib
 
-    figures = bench_ingest.run()
-    print_result(bench_ingest.render(figures), figures, arguments.json)
+    bench = importlib.import_module(f"labkit.bench_{arguments.what}")
+    figures = bench.run()
+    print_result(bench.render(figures), figures, arguments.json)
     return 0
 
 

@@ -74,6 +74,8 @@ class Store:
         paths: Iterable[AnyPath] | AnyPath,
         *,
         max_words: int = 60,
+        overlap: int = 0,
+        headings: bool = True,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> IngestReport:
         """Make the store mirror some files and folders, embedding only what changed.
@@ -86,8 +88,8 @@ class Store:
         ----------
         paths
             Files and folders.
-        max_words
-            Budget of a chunk; another budget embeds everything again.
+        max_words, overlap, headings
+            How documents are cut (``chunk_document``); another cut embeds everything again.
         on_progress
             Called as ``on_progress(files_read, files_in_total)``.
 
@@ -98,7 +100,8 @@ class Store:
         """
         self._require_writable()
         with self._lock:
-            ingestion = Ingestion(self._table, self._embedder, max_words=max_words)
+            cut = {"max_words": max_words, "overlap": overlap, "headings": headings}
+            ingestion = Ingestion(self._table, self._embedder, **cut)
             return ingestion.run(paths, on_progress)
 
     def search(
