@@ -14,7 +14,7 @@ from labkit.rerank import words
 _STOP = frozenset(
     "a an and are as at be been by call calls can every for from has have in into is it its mean "
     "no not of off on one or our out over part say speak than that the their them there they "
-    "this to up us used was we what when where which who will with you your each word made only".split()
+    "this to up us used was we what when where which who will with you your word".split()
 )
 
 

@@ -1,4 +1,4 @@
-"""Newer wins: chunks of a document that was superseded go behind those that supersede them.
+"""Newer wins: a chunk of a superseded document loses its place to the chunk that supersedes it.
 
 Knows: which document replaces which (``supersedes`` in the front matter), and when two chunks speak
 of the same thing. Does not know: how hits were found (``store``).
@@ -12,11 +12,11 @@ from labkit.store import Hit
 
 
 def newer_wins(hits: Sequence[Hit], *, min_overlap: float = 0.0) -> list[Hit]:
-    """Return the hits with every superseded chunk right behind the chunk that supersedes it.
+    """Return the hits with every superseding chunk moved up before what it supersedes.
 
-    A bulletin replaces two values of a manual, not the manual. So with ``min_overlap`` at 0 the
-    rule also pushes down chunks that are still true; a higher one wants the two chunks to share
-    words before it acts.
+    It takes the place that the older chunk earned. A bulletin replaces two values of a manual, not
+    the manual: with ``min_overlap`` at 0 the rule also pushes down chunks that are still true; a
+    higher one wants the two chunks to share words before it acts.
 
     Parameters
     ----------
@@ -27,12 +27,12 @@ def newer_wins(hits: Sequence[Hit], *, min_overlap: float = 0.0) -> list[Hit]:
     """
     ordered = list(hits)
     for newer in hits:
-        target = newer.metadata.get("supersedes")
         at = ordered.index(newer)
-        older = [hit for hit in ordered[:at] if hit.document_id == target and target]
-        older = [hit for hit in older if overlap(hit, newer) >= min_overlap]
-        rest = [hit for hit in ordered[:at] if hit not in older]
-        ordered = [*rest, newer, *older, *ordered[at + 1 :]]
+        for place, older in enumerate(ordered[:at]):
+            replaced = newer.metadata.get("supersedes") == older.document_id
+            if replaced and overlap(older, newer) >= min_overlap:
+                ordered.insert(place, ordered.pop(at))
+                break
     return ordered
 
 
