@@ -33,9 +33,17 @@ def _best_order_found(relevant: Sequence[int], n_relevant: int, k: int) -> float
     return _gain(relevant, k) / (_gain(sorted(relevant, reverse=True), k) or 1)
 
 
+def _uncut_ideal(relevant: Sequence[int], n_relevant: int, k: int) -> float:
+    return _gain(relevant, k) / _gain([1] * n_relevant, n_relevant)
+
+
 @exercise(
     _ndcg,
     mistakes=(
+        Mistake(
+            _best_order_found,
+            "The perfect ranking holds all `n_relevant` passages, found or not.",
+        ),
         Mistake(_undiscounted, "Every rank counts the same in yours. Divide by log2(rank + 1)."),
         Mistake(
             lambda relevant, n_relevant, k: _gain(relevant, k),
@@ -51,16 +59,7 @@ def _best_order_found(relevant: Sequence[int], n_relevant: int, k: int) -> float
             lambda relevant, n_relevant, k: _gain(relevant, k) / _gain([1] * k, k),
             "The perfect ranking has only `n_relevant` relevant passages, however large k is.",
         ),
-        Mistake(
-            _best_order_found,
-            "The perfect ranking holds all `n_relevant` passages, found or not.",
-        ),
-        Mistake(
-            lambda relevant, n_relevant, k: (
-                _gain(relevant, k) / _gain([1] * n_relevant, n_relevant)
-            ),
-            "The perfect ranking is cut at k too.",
-        ),
+        Mistake(_uncut_ideal, "The perfect ranking is cut at k too."),
     ),
 )
 def ndcg() -> Iterator[Case]:
@@ -126,8 +125,8 @@ def sign_flip() -> Iterator[Case]:
     every = np.array([[1 if i >> j & 1 else -1 for j in range(5)] for i in range(32)])
     right = "Multiply the differences by each row of signs, and compare the sizes of the sums."
     for about, a, b in (
-        ("a system that always wins", [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]),
         ("a system that wins three and loses one", [1, 1, 1, 0, 1], [0, 0, 0, 1, 1]),
+        ("a system that always wins", [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]),
         ("graded scores", [0.5, 1, 0.2, 0.9, 0.4], [0.4, 0.3, 0.6, 0.1, 0.4]),
         ("two equal systems", [1, 0, 1, 0, 1], [1, 0, 1, 0, 1]),
     ):
