@@ -59,7 +59,7 @@ def run(*, folder: Path | None = None) -> dict:
                 store = fill(Path(scratch) / str(number), embedder, missing[0])
             for variant in missing:
                 figures["variants"][variant.name] = measure(variant, store, train, test, tools)
-            _add_differences(figures)
+            add_differences(figures["variants"])
             results.record(NAME, figures, config=config, folder=folder)
     return figures
 
@@ -145,27 +145,48 @@ def measure(
     """Return one variant's scores on the test questions, and its hit@1 on the training ones."""
     chosen_by = rag_variants.find(variant, store, [q.question for q in train], tools)
     found = rag_variants.find(variant, store, [q.question for q in test], tools)
-    ranks = [ranks_of(q, hits[:DEPTH]) for q, hits in zip(test, found, strict=True)]
-    scores = per_question(ranks)
-    kinds = dict.fromkeys(question.kind for question in test)
-    of_kind = {
-        kind: [s for s, q in zip(scores["hit_at_1"], test, strict=True) if q.kind == kind]
-        for kind in kinds
-    }
-    reading = [
-        any(rank is not None and rank <= len(_readable(hits)) for rank in of_question)
-        for of_question, hits in zip(ranks, found, strict=True)
-    ]
     return {
         "config": asdict(variant),
         "n_chunks": store.n_chunks,
-        "words_of_first": bootstrap_mean([count_words(h[0].passage) for h in found if h]).mean,
         "train_hit_at_1": mean_hit_at_1(train, chosen_by),
+        **score(test, found),
+    }
+
+
+def score(questions: Sequence[exam.Question], found: Sequence[Sequence[Hit]]) -> dict:
+    """Return the scores of some hits, overall and by kind, with the ranks of their evidence.
+
+    ``found_in_reading_words`` is the share of questions whose evidence stands within the first
+    ``READING_WORDS`` words of passages: a fair score for chunks of different sizes.
+    """
+    ranks = [ranks_of(q, hits[:DEPTH]) for q, hits in zip(questions, found, strict=True)]
+    scores = per_question(ranks, k=K)
+    of_kind: dict[str, list[float]] = {}
+    for question, hit in zip(questions, scores["hit_at_1"], strict=True):
+        of_kind.setdefault(question.kind, []).append(hit)
+    reading = [
+        float(any(rank is not None and rank <= len(_readable(hits)) for rank in of_question))
+        for of_question, hits in zip(ranks, found, strict=True)
+    ]
+    return {
+        "words_of_first": bootstrap_mean([count_words(h[0].passage) for h in found if h]).mean,
         "metrics": {name: asdict(bootstrap_mean(scores[name])) for name in METRICS},
-        "found_in_reading_words": asdict(bootstrap_mean([float(hit) for hit in reading])),
+        "found_in_reading_words": asdict(bootstrap_mean(reading)),
         "hit_at_1_by_kind": {kind: asdict(bootstrap_mean(v)) for kind, v in of_kind.items()},
         "ranks": pack(ranks),
     }
+
+
+def add_differences(rows: dict[str, dict]) -> None:
+    """Write into each row its paired difference of hit@1 to the default's row."""
+    for row in rows.values():
+        row["difference"] = compare(row, rows[DEFAULT.name])
+
+
+def compare(row: dict, other: dict) -> dict:
+    """Return the paired difference of hit@1 of two rows, ``row`` minus ``other``, and its p."""
+    a, b = (per_question(unpack(r["ranks"]))["hit_at_1"] for r in (row, other))
+    return asdict(paired_difference(a, b)) | {"p": sign_flip_p(a, b)}
 
 
 def render(figures: dict) -> str:
@@ -202,15 +223,6 @@ def _by_cut(variants: Sequence[Variant]) -> list[list[Variant]]:
     for variant in variants:
         groups.setdefault(str(variant.cut), []).append(variant)
     return list(groups.values())
-
-
-def _add_differences(figures: dict) -> None:
-    usual = per_question(unpack(figures["variants"][DEFAULT.name]["ranks"]))["hit_at_1"]
-    for row in figures["variants"].values():
-        if "difference" not in row:
-            own = per_question(unpack(row["ranks"]))["hit_at_1"]
-            change = asdict(paired_difference(own, usual))
-            row["difference"] = change | {"p": sign_flip_p(own, usual)}
 
 
 def _unfinished(config: dict, folder: Path | None) -> dict | None:
