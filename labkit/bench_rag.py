@@ -31,10 +31,10 @@ _SHARES = (0.4, 0.5, 0.6, 0.75, 1.0)
 
 
 def run(*, folder: Path | None = None) -> dict:
-    """Measure every variant, record after each store, and return the figures.
+    """Measure every variant, record each, and return the figures.
 
-    A killed run goes on where it stopped: vectors are kept in the cache, and variants that were
-    recorded for the same data are not measured again. A complete run starts anew.
+    A killed run goes on where it stopped: vectors are kept in the cache, and what was recorded for
+    the same data is not measured again. A complete run starts anew.
 
     Parameters
     ----------
@@ -48,19 +48,20 @@ def run(*, folder: Path | None = None) -> dict:
     variants = rag_variants.every_variant()
     config = {"command": COMMAND, "k": K, "n_variants": len(variants), "data": data_mark()}
     figures = _unfinished(config, folder) or {"variants": {}}
+    figures |= {"questions": [q.id for q in test], "kinds": [q.kind for q in test]}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        store = fill(Path(scratch) / "tuning", embedder, DEFAULT)
-        tools = tune(store, train, model)
-        figures |= {"tuned": _plain(tools), "questions": [q.id for q in test]}
-        figures["kinds"] = [q.kind for q in test]
+        tools = make_tools(model)
+        if "tuned" not in figures:
+            figures["tuned"] = tune(fill(Path(scratch) / "tuning", embedder, DEFAULT), train, tools)
+        tools = dataclasses.replace(tools, **figures["tuned"])
         for number, group in enumerate(_by_cut(variants)):
             missing = [v for v in group if v.name not in figures["variants"]]
             if missing:
                 store = fill(Path(scratch) / str(number), embedder, missing[0])
             for variant in missing:
                 figures["variants"][variant.name] = measure(variant, store, train, test, tools)
-            add_differences(figures["variants"])
-            results.record(NAME, figures, config=config, folder=folder)
+                add_differences(figures["variants"])
+                results.record(NAME, figures, config=config, folder=folder)
     return figures
 
 
@@ -99,13 +100,17 @@ class Remembering:
         return self._found[key]
 
 
-def tune(store: Remembering, train: Sequence[exam.Question], model: TokenEmbedder) -> Tools:
-    """Return tools whose numbers give the best hit@1 on the training questions."""
+def make_tools(model: TokenEmbedder) -> Tools:
+    """Return glossary and scorers of the course's corpus, with numbers that are not tuned yet."""
     folders = [settings.data_dir() / name for name in ("documents", "tables")]
     documents = list(corpus.read_documents(folders, unreadable=[]))
     passages = [chunk.passage for d in documents for chunk in corpus.chunk_document(d)]
     scorers = {"lexical": lexical(passages), "late interaction": late_interaction(model)}
-    tools = Tools(rewrite.load_glossary(documents), scorers)
+    return Tools(rewrite.load_glossary(documents), scorers)
+
+
+def tune(store: Remembering, train: Sequence[exam.Question], tools: Tools) -> dict:
+    """Return the numbers that give the best hit@1 on the training questions."""
 
     def best(variant: Variant, candidates: Iterable[Tools]) -> Tools:
         asked = [question.question for question in train]
@@ -114,19 +119,19 @@ def tune(store: Remembering, train: Sequence[exam.Question], model: TokenEmbedde
             key=lambda t: mean_hit_at_1(train, rag_variants.find(variant, store, asked, t)),
         )
 
-    tools = best(
-        Variant(search="linear"), [dataclasses.replace(tools, linear_weight=w) for w in _TRIED]
-    )
-    tools = best(
-        Variant(rewrite=True),
-        [dataclasses.replace(tools, min_share=w) for w in _SHARES],
-    )
+    tried = [dataclasses.replace(tools, linear_weight=w) for w in _TRIED]
+    tools = best(Variant(search="linear"), tried)
+    tried = [dataclasses.replace(tools, min_share=share) for share in _SHARES]
+    tools = best(Variant(rewrite=True), tried)
     for variant in rag_variants.every_variant():
         if variant.rerank != "none" and not variant.rewrite:
-            pair = (variant.search, variant.rerank)
-            tried = [{**tools.rerank_weights, pair: w} for w in _TRIED]
-            tools = best(variant, [dataclasses.replace(tools, rerank_weights=w) for w in tried])
-    return tools
+            mixes = [{**tools.rerank_weights, variant.rerank_pair: w} for w in _TRIED]
+            tools = best(variant, [dataclasses.replace(tools, rerank_weights=m) for m in mixes])
+    return {
+        "linear_weight": tools.linear_weight,
+        "min_share": tools.min_share,
+        "rerank_weights": dict(tools.rerank_weights),
+    }
 
 
 def mean_hit_at_1(questions: Sequence[exam.Question], found: Sequence[Sequence[Hit]]) -> float:
@@ -231,13 +236,3 @@ def _unfinished(config: dict, folder: Path | None) -> dict | None:
         return None
     done = run["figures"]["variants"]
     return run["figures"] if len(done) < config["n_variants"] else None
-
-
-def _plain(tools: Tools) -> dict:
-    weights = {" + ".join(pair): weight for pair, weight in tools.rerank_weights.items()}
-    return {
-        "chosen_on": "hit@1 of the answerable training questions",
-        "linear_weight": tools.linear_weight,
-        "min_share": tools.min_share,
-        "rerank_weights": weights,
-    }

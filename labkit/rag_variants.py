@@ -50,6 +50,11 @@ class Variant:
         return ", ".join([self.search, *changed])
 
     @property
+    def rerank_pair(self) -> str:
+        """Name what is reranked by what; each pair has a weight of its own."""
+        return f"{self.search} + {self.rerank}"
+
+    @property
     def cut(self) -> dict:
         """Return the keyword arguments of ``Store.ingest``; equal cuts share a store."""
         return {"max_words": self.max_words, "overlap": self.overlap, "headings": self.headings}
@@ -62,15 +67,15 @@ DEFAULT = Variant()
 class Tools:
     """What variants need beside a store; every number in it is chosen on training questions.
 
-    ``weights`` has the share of the vector side for ``linear``, and of the second score for each
-    ``(search, rerank)``.
+    ``linear_weight`` is the vector side's share; ``rerank_weights`` has the second score's share
+    for each ``rerank_pair``.
     """
 
     glossary: Mapping[str, str]
     scorers: Mapping[str, Scorer]
     min_share: float = 0.6
     linear_weight: float = 0.5
-    rerank_weights: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    rerank_weights: Mapping[str, float] = field(default_factory=dict)
 
 
 def every_variant() -> list[Variant]:
@@ -126,7 +131,7 @@ def find(
     if variant.rerank == "none":
         return found
     scorer = tools.scorers[variant.rerank]
-    weight = tools.rerank_weights.get((variant.search, variant.rerank), 1.0)
+    weight = tools.rerank_weights.get(variant.rerank_pair, 1.0)
     return [
         rerank(text, hits, scorer, k=DEPTH, weight=weight)
         for text, hits in zip(asked, found, strict=True)

@@ -102,16 +102,16 @@ def late_interaction(embedder: TokenEmbedder) -> Scorer:
     """Return a scorer that lets each word of the question find its best match in the passage.
 
     One vector a passage averages its words away; here every token keeps its own, and the score is
-    the mean over the question's tokens of the highest cosine. Passages met before are remembered.
+    the mean over the question's tokens of the highest cosine. Texts met before are remembered.
 
     Source: MaxSim of ColBERT (Khattab and Zaharia 2020), here with a model not trained for it.
     """
     known: dict[str, np.ndarray] = {}
 
     def score(question: str, candidates: Sequence[str]) -> list[float]:
-        new = [text for text in dict.fromkeys(candidates) if text not in known]
+        new = [text for text in dict.fromkeys([question, *candidates]) if text not in known]
         known.update(zip(new, embedder.encode_tokens(new), strict=True))
-        asked = embedder.encode_tokens([question])[0]  # (q, d)
+        asked = known[question]  # (q, d)
         return [float((asked @ known[text].T).max(axis=1).mean()) for text in candidates]
 
     return score

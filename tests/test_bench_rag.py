@@ -119,7 +119,7 @@ def test_numbers_are_chosen_by_the_training_questions_alone(course: Path, fake_e
     store = bench_rag.fill(course / "db", fake_embedder, DEFAULT)
     asked = []
     store.search_many = lambda queries, **o: asked.extend(queries) or [[] for _ in queries]
-    bench_rag.tune(store, bench_rag.exam.load_exam("train"), fake_embedder)
+    bench_rag.tune(store, bench_rag.exam.load_exam("train"), bench_rag.make_tools(fake_embedder))
     assert {text.partition(" (")[0] for text in asked} == {ASKED["train"][0][0]}
 
 
@@ -144,5 +144,5 @@ def test_reranking_and_rewriting_change_what_is_asked_and_how_it_is_ordered(make
     assert store.asked == ["Where is the oil pump? (kettle)"]
     best = find(Variant(rerank="lexical"), store, ["oil"], tools)[0]
     assert [hit.document_id for hit in best] == ["O", "F"]
-    gentle = Tools({}, tools.scorers, rerank_weights={("hybrid", "lexical"): 0.4})
+    gentle = Tools({}, tools.scorers, rerank_weights={"hybrid + lexical": 0.4})
     assert find(Variant(rerank="lexical"), store, ["oil"], gentle)[0][0].document_id == "F"

@@ -419,12 +419,12 @@ plots_rag.heat(
 def place_taken_by(question, hit):
     gold = [documents[e.document] for e in question.evidence if e.document in documents]
     if hit.document_id in {d.id for d in gold}:
-        return "right document, wrong chunk"
+        return "right paper"
     if any(d.metadata.get("supersedes") == hit.document_id for d in gold):
-        return "the superseded manual"
+        return "old manual"
     if any(d.metadata.get("subsystem") == hit.metadata.get("subsystem") for d in gold):
-        return "same subsystem, other paper"
-    return "something else"
+        return "twin"
+    return "other"
 
 
 # %%
@@ -441,7 +441,7 @@ for question, first in failed:
     causes[question.kind][cause] = causes[question.kind].get(cause, 0) + 1
 
 # %%
-stale = sum(row.get("the superseded manual", 0) for row in causes.values())
+stale = sum(row.get("old manual", 0) for row in causes.values())
 plots.counts(
     causes,
     title=f"{len(failed)} first passages are wrong; {stale} of them are superseded manuals",
