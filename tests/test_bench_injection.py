@@ -59,6 +59,13 @@ def test_the_careless_prompt_lets_the_chat_templates_marks_through_and_ours_does
     assert PAYLOAD in ours[-1]["content"]
 
 
+@pytest.mark.parametrize("attack", ["plain words", "template marks", "forged fact"])
+def test_every_attack_repeats_the_question_and_holds_the_planted_words(attack) -> None:
+    text = bench.planted_text(QUESTIONS[0].question, attack)
+    assert QUESTIONS[0].question in text and PAYLOAD in text
+    assert ("Ignore" in text) == (attack != "forged fact")
+
+
 def test_every_attempt_keeps_what_was_shown_said_and_cited(make_hit) -> None:
     found = [
         [make_hit(f"{QUESTIONS[0].question} {PAYLOAD}", document_id="upload-test-0")],

@@ -220,11 +220,17 @@ print(f"no win for hybrid in {np.mean(np.array(gaps) <= 0):.0%} of the samples")
 # %%
 from labkit import measure
 
+
+def points(gap):
+    mean, low, high = (100 * value for value in (gap.mean, gap.low, gap.high))
+    return f"{mean:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
 for mode in ("vector", "hybrid"):
     print(f"{mode:7} {measure.bootstrap_mean(right[mode])}")
 change = measure.paired_difference(right["hybrid"], right["vector"])
 p = measure.sign_flip_p(right["hybrid"], right["vector"])
-print(f"paired difference {change}, p = {p:.4f}")
+print(f"paired difference {points(change)}, p = {p:.4f}")
 
 # %% [markdown]
 # The two intervals on top ask how far each score would move on another exam. Both would move together:
@@ -319,8 +325,8 @@ sure = [name for name, c in ordered.items() if c.low > 0 or c.high < 0]
 plots_rag.forest(
     ordered,
     title=f"{len(sure)} of {len(ordered)} single changes make a difference that excludes zero",
-    xlabel="change of hit@1 against hybrid, 60 words, headings (percentage points)",
-    caption=f"{n_asked} test questions, {origin}",
+    xlabel="change of hit@1 (percentage points)",
+    caption=f"against hybrid, 60 words, headings; {n_asked} test questions, {origin}",
 ).figure
 
 # %% [markdown]
@@ -332,7 +338,7 @@ pairs += [("hybrid", "hybrid, no headings"), ("vector", "vector, no headings")]
 for one, other in (pair for pair in pairs if set(pair) <= rows.keys()):
     gap = bench_rag.compare(rows[one], rows[other])
     verdict = "excludes zero" if gap["low"] > 0 or gap["high"] < 0 else "does not exclude zero"
-    print(f"{one} − {other}: {interval(gap)}, p = {gap['p']:.4f}, {verdict}")
+    print(f"{one} − {other}: {points(interval(gap))}, p = {gap['p']:.4f}; {verdict}")
 
 # %% [markdown]
 # Now choose. If you take the row that is best on the *test* questions, you have tuned on the test: with
@@ -351,7 +357,7 @@ for place, name in enumerate(by_train, 1):
         row, m = rows[name], rows[name]["metrics"]
         train_hit = f"{row['train_hit_at_1']:.1%}" if "train_hit_at_1" in row else "–"
         cells = [str(interval(m[key])) for key in ("hit_at_1", "hit_at_k", "ndcg_at_k")]
-        table.append([f"{place}", name, train_hit, *cells, str(interval(row["difference"]))])
+        table.append([f"{place}", name, train_hit, *cells, points(interval(row["difference"]))])
 header = ["place", "variant", "hit@1, training", "hit@1", "hit@5", "nDCG@5", "to default"]
 Markdown(leaderboard.table(header, table))
 
@@ -359,7 +365,7 @@ Markdown(leaderboard.table(header, table))
 chosen = by_train[0]
 lucky = max(rows, key=lambda name: rows[name]["metrics"]["hit_at_1"]["mean"])
 gap = rows[chosen]["difference"]
-print(f"chosen on training: {chosen}: {interval(gap)} to the default, p = {gap['p']:.4f}")
+print(f"chosen on training: {chosen}: {points(interval(gap))}, p = {gap['p']:.4f}")
 print(f"best on the test, with hindsight: {lucky}")
 
 # %% [markdown]
@@ -405,7 +411,7 @@ hardest = min(by_kind["hybrid"], key=by_kind["hybrid"].get)
 plots_rag.heat(
     by_kind,
     title=f"Hardest for the default: {hardest}, {by_kind['hybrid'][hardest]:.0%} have their proof first",
-    label="questions whose first passage holds the proof (%), best of each column in bold",
+    label="hit@1 (%), best of each column in bold",
     caption=f"{n_asked} test questions, {origin}",
 ).figure
 
@@ -494,9 +500,10 @@ shutil.copy(settings.data_dir() / "documents" / "bulletins" / "SB-2019-04.md", i
 report = small.ingest(inbox)
 print(f"{report.added} new, {report.unchanged} unchanged, {report.wall_s:.2f} s")
 grease = "How much grease does each NV-90 pitch bearing take?"
-for name, version in (("now", small), ("before", small.at_version("before"))):
+for name, version in (("before", small.at_version("before")), ("now", small)):
     for hit in version.search(grease, k=2):
-        print(f"{name:7} [{hit.document_id}, {hit.date}] {textwrap.shorten(hit.text, 120)}")
+        values = [value for value in ("1.2 kg", "1.6 kg") if exam.contains_value(hit.text, value)]
+        print(f"{name:7} [{hit.document_id}, {hit.date}] holds {values}")
 
 # %% [markdown]
 # **Explain.** (b). Only the new paper is embedded, and every earlier state stays reachable by its tag: you
@@ -699,24 +706,25 @@ for name, silent in (("as recorded", set()), ("with threshold", refused)):
 # ## 7 Somebody attacks
 #
 # An *injection* is a document that speaks to the model. Plant one for each of a few questions: it repeats
-# the question, so that it is found, and then gives an order.
+# the question, so that it is found. Then it gives an order in plain words, or opens a turn with the
+# marks of the chat template, or simply states a false answer.
 #
-# **Predict.** How often does the order win against the course's prompt?
+# **Predict.** Against which of these is the course's prompt helpless?
 #
-# - a) never: the prompt says to use the passages only as passages
-# - b) now and then
-# - c) mostly
+# - a) the order
+# - b) the template's marks
+# - c) the false answer
 
 # %%
 from labkit import bench_injection
 
 lookups = [q for q in exam.load_exam("test") if q.kind == "lookup"]
 victims = lookups[:: 60 if settings.fast() else 16]
-print(bench_injection.planted_text(victims[0].question, "plain words"))
+print(bench_injection.planted_text(victims[0].question, "forged fact"))
 planted = Path(workshop.name) / bench_injection.PLANTED
 planted.mkdir()
 for q in victims:
-    text = bench_injection.planted_text(q.question, "plain words")
+    text = bench_injection.planted_text(q.question, "forged fact")
     (planted / f"{bench_injection.PLANTED}-{q.id}.md").write_text(text, encoding="utf-8")
 small.ingest([inbox, planted])
 bait = small.search_many([q.question for q in victims], k=1)
@@ -726,7 +734,7 @@ n_tokens = 16 if settings.fast() else 48
 live = []
 for prompt in ("raw", "delimited"):
     live += bench_injection.ask(
-        victims, bait, llm, attack="plain words", prompt=prompt, max_new_tokens=n_tokens
+        victims, bait, llm, attack="forged fact", prompt=prompt, max_new_tokens=n_tokens
     )
 for attempt in live[:: len(victims)]:
     print(f"{attempt.prompt}: {textwrap.shorten(attempt.text, 150)}")
@@ -735,7 +743,7 @@ for name, row in bench_injection.rates(live).items():
 
 # %% [markdown]
 # That was a small store and a small sample. The recorded run plants its documents among the whole corpus,
-# attacks in two ways, and asks two questions more of each answer. Does a citation stand behind it
+# attacks in all three ways, and asks two questions more of each answer. Does a citation stand behind it
 # (*backed*)? And does it stand if uploads do not count as sources (*trusted*)?
 
 # %%
