@@ -19,14 +19,14 @@ from labkit.embed_cache import CachedEmbedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
 from labkit.rag_variants import DEFAULT, Tools, Variant
 from labkit.ranks import DEPTH, METRICS, pack, per_question, ranks_of, unpack
-from labkit.rerank import TokenEmbedder, late_interaction, lexical
+from labkit.rerank import Scorer, TokenEmbedder, late_interaction, lexical
 from labkit.store import Hit, Mode, Store, open_store
 
 NAME = "bench-rag-variants"
 COMMAND = "python -m labkit bench rag"
 K = 5
 READING_WORDS = 240
-_TRIED = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_TRIED = (0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
 _SHARES = (0.4, 0.5, 0.6, 0.75, 1.0)
 
 
@@ -105,8 +105,24 @@ def make_tools(model: TokenEmbedder) -> Tools:
     folders = [settings.data_dir() / name for name in ("documents", "tables")]
     documents = list(corpus.read_documents(folders, unreadable=[]))
     passages = [chunk.passage for d in documents for chunk in corpus.chunk_document(d)]
-    scorers = {"lexical": lexical(passages), "late interaction": late_interaction(model)}
+    scorers = {
+        "lexical": remembering(lexical(passages)),
+        "late interaction": remembering(late_interaction(model)),
+    }
     return Tools(rewrite.load_glossary(documents), scorers)
+
+
+def remembering(scorer: Scorer) -> Scorer:
+    """Return a scorer that scores a question and a passage once, however often they meet."""
+    known: dict[tuple[str, str], float] = {}
+
+    def score_pairs(question: str, passages: Sequence[str]) -> list[float]:
+        new = [text for text in dict.fromkeys(passages) if (question, text) not in known]
+        for text, value in zip(new, scorer(question, new) if new else (), strict=True):
+            known[question, text] = value
+        return [known[question, text] for text in passages]
+
+    return score_pairs
 
 
 def tune(store: Remembering, train: Sequence[exam.Question], tools: Tools) -> dict:

@@ -81,17 +81,19 @@ class Tools:
 def every_variant() -> list[Variant]:
     """Return the variants of the leaderboard, those of one cut together, the default first."""
     searches: tuple[Search, ...] = ("hybrid", "vector", "text", "linear")
-    cuts = [(60, 0), (30, 0), (120, 0), (240, 0), (30, 15), (60, 15), (60, 30), (120, 60)]
     found = [Variant(search=search) for search in searches]
     found += [Variant(search=search, rewrite=True) for search in searches]
     rerankers: tuple[Rerank, ...] = ("lexical", "late interaction")
     for reranker in rerankers:
         found += [Variant(search=s, rerank=reranker) for s in ("hybrid", "vector", "linear")]
         found.append(Variant(search="linear", rewrite=True, rerank=reranker))
-    for max_words, overlap in cuts[1:]:
-        found += [Variant(max_words, overlap, search=search) for search in searches]
-    for max_words in (60, 30, 120, 240):
-        found += [Variant(max_words, headings=False, search=search) for search in searches]
+    found += [Variant(headings=False, search=search) for search in searches]
+    for max_words in (30, 120, 240):
+        found += [Variant(max_words, search=search) for search in searches]
+    for max_words, overlap in ((30, 15), (60, 15), (60, 30), (120, 60)):
+        found += [Variant(max_words, overlap, search=search) for search in searches[:2]]
+    for max_words in (30, 120, 240):
+        found += [Variant(max_words, headings=False, search=search) for search in searches[:2]]
     return found
 
 

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -86,7 +87,8 @@ def lexical(passages: Iterable[str]) -> Scorer:
     return score
 
 
-def words(text: str) -> set[str]:
+@lru_cache(maxsize=8192)
+def words(text: str) -> frozenset[str]:
     """Return the words of a text, small and without a plural s; ``NV-117`` stays one word.
 
     Examples
@@ -95,7 +97,9 @@ def words(text: str) -> set[str]:
     ['bolt', 'm30', 'nv-117', 'of', 'the', 'two']
     """
     found = re.findall(r"[^\W_]+(?:[-.,][^\W_]*\d[^\W_]*)*", text.lower())
-    return {w[:-1] if len(w) > 3 and w.endswith("s") and w[-2] != "s" else w for w in found}
+    return frozenset(
+        w[:-1] if len(w) > 3 and w.endswith("s") and w[-2] != "s" else w for w in found
+    )
 
 
 def late_interaction(embedder: TokenEmbedder) -> Scorer:

@@ -69,7 +69,7 @@ def rewrite(question: str, glossary: Mapping[str, str], *, min_share: float = 0.
     return f"{question} ({', '.join(terms)})" if terms else question
 
 
-def _content(sentence: str, term: str) -> set[str]:
+def _content(sentence: str, term: str) -> frozenset[str]:
     """Return the content words of the clause that explains: up to the first comma or the like."""
     clause = re.split(r"[:;]|, | that | which | in which ", sentence)[0]
     return words(clause) - _STOP - words(term)
