@@ -19,7 +19,7 @@ from labkit.embed_cache import CachedEmbedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
 from labkit.rag_variants import DEFAULT, Tools, Variant
 from labkit.ranks import DEPTH, METRICS, pack, per_question, ranks_of, unpack
-from labkit.rerank import Scorer, TokenEmbedder, late_interaction, lexical
+from labkit.rerank import TokenEmbedder, late_interaction, lexical, remembering
 from labkit.store import Hit, Mode, Store, open_store
 
 NAME = "bench-rag-variants"
@@ -110,19 +110,6 @@ def make_tools(model: TokenEmbedder) -> Tools:
         "late interaction": remembering(late_interaction(model)),
     }
     return Tools(rewrite.load_glossary(documents), scorers)
-
-
-def remembering(scorer: Scorer) -> Scorer:
-    """Return a scorer that scores a question and a passage once, however often they meet."""
-    known: dict[tuple[str, str], float] = {}
-
-    def score_pairs(question: str, passages: Sequence[str]) -> list[float]:
-        new = [text for text in dict.fromkeys(passages) if (question, text) not in known]
-        for text, value in zip(new, scorer(question, new) if new else (), strict=True):
-            known[question, text] = value
-        return [known[question, text] for text in passages]
-
-    return score_pairs
 
 
 def tune(store: Remembering, train: Sequence[exam.Question], tools: Tools) -> dict:

@@ -63,6 +63,19 @@ def rerank(
     return [replace(hits[i], score=mixed[i]) for i in order]
 
 
+def remembering(scorer: Scorer) -> Scorer:
+    """Return a scorer that scores a question and a passage once, however often they meet."""
+    known: dict[tuple[str, str], float] = {}
+
+    def score_pairs(question: str, passages: Sequence[str]) -> list[float]:
+        new = [text for text in dict.fromkeys(passages) if (question, text) not in known]
+        for text, value in zip(new, scorer(question, new) if new else (), strict=True):
+            known[question, text] = value
+        return [known[question, text] for text in passages]
+
+    return score_pairs
+
+
 def lexical(passages: Iterable[str]) -> Scorer:
     """Return a scorer by the share of the question's words that a passage holds, rare ones first.
 

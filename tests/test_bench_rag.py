@@ -146,17 +146,3 @@ def test_reranking_and_rewriting_change_what_is_asked_and_how_it_is_ordered(make
     assert [hit.document_id for hit in best] == ["O", "F"]
     gentle = Tools({}, tools.scorers, rerank_weights={"hybrid + lexical": 0.4})
     assert find(Variant(rerank="lexical"), store, ["oil"], gentle)[0][0].document_id == "F"
-
-
-def test_a_pair_is_scored_once_however_often_it_meets() -> None:
-    asked = []
-
-    def scorer(question, passages):
-        asked.append((question, list(passages)))
-        return [len(text) for text in passages]
-
-    score = bench_rag.remembering(scorer)
-    assert score("q", ["a", "bb"]) == [1, 2]
-    assert score("q", ["bb", "ccc", "a"]) == [2, 3, 1]
-    assert score("r", ["a"]) == [1] and score("q", ["a"]) == [1]
-    assert asked == [("q", ["a", "bb"]), ("q", ["ccc"]), ("r", ["a"])]

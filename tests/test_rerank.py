@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labkit.rerank import cross_encoder, late_interaction, lexical, rerank, words
+from labkit.rerank import cross_encoder, late_interaction, lexical, remembering, rerank, words
 
 PASSAGES = ["NV-90 pitch oil", "NV-90 yaw oil", "NV-117 pitch oil", "oil"]
 
@@ -93,3 +93,17 @@ def test_no_weight_keeps_the_order_and_no_hits_need_no_score(make_hit) -> None:
 def test_a_missing_cross_encoder_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="use lexical"):
         cross_encoder(tmp_path)
+
+
+def test_a_pair_is_scored_once_however_often_it_meets() -> None:
+    asked = []
+
+    def scorer(question, passages):
+        asked.append((question, list(passages)))
+        return [len(text) for text in passages]
+
+    score = remembering(scorer)
+    assert score("q", ["a", "bb"]) == [1, 2]
+    assert score("q", ["bb", "ccc", "a"]) == [2, 3, 1]
+    assert score("r", ["a"]) == [1] and score("q", ["a"]) == [1]
+    assert asked == [("q", ["a", "bb"]), ("q", ["ccc"]), ("r", ["a"])]
