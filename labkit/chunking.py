@@ -44,13 +44,17 @@ class Chunk:
     position: int
     start: int
     end: int
+    headed: bool = True
 
     @property
     def passage(self) -> str:
         """Return ``title > heading: text``: what is embedded, indexed and shown to the model.
 
-        A chunk alone rarely says which machine it is about; its heading path does.
+        A chunk alone rarely says which machine it is about; its heading path does. Where headings
+        are switched off (lesson 05), the passage is the text alone.
         """
+        if not self.headed:
+            return self.text
         where = f"{self.title} > {self.heading}" if self.heading else self.title
         return f"{where}: {self.text}"
 
@@ -64,7 +68,9 @@ class _Section:
     body: Span
 
 
-def chunk_document(document: "Document", *, max_words: int = 60) -> list[Chunk]:
+def chunk_document(
+    document: "Document", *, max_words: int = 60, overlap: int = 0, headings: bool = True
+) -> list[Chunk]:
     """Pack whole sentences into chunks of at most ``max_words`` words, in order, none lost.
 
     Small chunks are found more precisely and cost less prompt; large ones keep more context.
@@ -77,18 +83,24 @@ def chunk_document(document: "Document", *, max_words: int = 60) -> list[Chunk]:
         What to cut.
     max_words
         Budget of a chunk, in words of at most 40 characters.
+    overlap
+        A chunk begins with the last whole sentences of the one before, up to this many words.
+    headings
+        Whether a passage begins with title and heading path.
 
     Raises
     ------
     ValueError
-        If ``max_words`` is below 1.
+        If ``max_words`` is below 1, or ``overlap`` negative or not below ``max_words``.
     """
     if max_words < 1:
         raise ValueError(f"max_words is {max_words}; a chunk needs room for at least 1 word.")
+    if not 0 <= overlap < max_words:
+        raise ValueError(f"overlap is {overlap}; choose 0 to {max_words - 1}, below max_words.")
     chunks: list[Chunk] = []
     for path, spans in _located_sentences(document.text):
         heading = " > ".join(_without_title(path, document.title))
-        for start, end in _pack(document.text, spans, max_words):
+        for start, end in _pack(document.text, spans, max_words, overlap):
             chunks.append(
                 Chunk(
                     id=f"{document.id}#{len(chunks)}",
@@ -99,6 +111,7 @@ def chunk_document(document: "Document", *, max_words: int = 60) -> list[Chunk]:
                     position=len(chunks),
                     start=start,
                     end=end,
+                    headed=headings,
                 )
             )
     return chunks
@@ -217,19 +230,21 @@ def _trim(text: str, span: Span) -> Span:
     return start, start + len(part.strip())
 
 
-def _pack(text: str, spans: list[Span], max_words: int) -> Iterator[Span]:
-    packed: Span | None = None
-    room = 0
+def _pack(text: str, spans: list[Span], max_words: int, overlap: int) -> Iterator[Span]:
+    packed: list[tuple[Span, int]] = []
     for span in _fitting(text, spans, max_words):
         n_words = count_words(text[slice(*span)])
-        if packed is not None and n_words <= room:
-            packed, room = (packed[0], span[1]), room - n_words
-            continue
-        if packed is not None:
-            yield packed
-        packed, room = span, max_words - n_words
-    if packed is not None:
-        yield packed
+        if packed and _n_words(packed) + n_words > max_words:
+            yield packed[0][0][0], packed[-1][0][1]
+            while packed and _n_words(packed) > min(overlap, max_words - n_words):
+                packed.pop(0)
+        packed.append((span, n_words))
+    if packed:
+        yield packed[0][0][0], packed[-1][0][1]
+
+
+def _n_words(packed: list[tuple[Span, int]]) -> int:
+    return sum(n_words for _, n_words in packed)
 
 
 def _fitting(text: str, spans: list[Span], max_words: int) -> Iterator[Span]:

@@ -71,6 +71,14 @@ class SentenceEmbedder:
         """Return unit vectors of questions, ``(n, d) float32``."""
         return self._encode(texts, prefixes(self.name)[0])
 
+    def encode_tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the unit vectors of each text's tokens, ``(n_tokens, d) float32`` each."""
+        found = self._model.encode(
+            list(texts), output_value="token_embeddings", show_progress_bar=False
+        )
+        tokens = [vectors.float().cpu().numpy() for vectors in found]
+        return [vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in tokens]
+
     def _encode(self, texts: Sequence[str], prefix: str) -> np.ndarray:
         if len(texts) == 0:
             return np.zeros((0, self.dimension), np.float32)

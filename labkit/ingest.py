@@ -47,12 +47,15 @@ class IngestReport:
 
 
 class Ingestion:
-    """One run over some folders; holds the current batch and the ids it has not met yet."""
+    """One run over some folders; holds the current batch and the ids it has not met yet.
 
-    def __init__(self, table: Any, embedder: Embedder, *, max_words: int) -> None:
+    ``cut`` goes to ``chunk_document``.
+    """
+
+    def __init__(self, table: Any, embedder: Embedder, **cut: Any) -> None:
         self._table = table
         self._embedder = embedder
-        self._max_words = max_words
+        self._cut = cut
         self._columns = metadata_columns(table.schema)
         self._known = stored_documents(table)
         self._rows: list[dict[str, Any]] = []
@@ -87,7 +90,7 @@ class Ingestion:
     def _take(self, document: Document, roots: list[str]) -> None:
         """Put a new or changed document into the batch; all its chunks go into one commit."""
         source = os.path.realpath(document.path)
-        mark = fingerprint(document, source, max_words=self._max_words)
+        mark = fingerprint(document, source, **self._cut)
         old_mark, old_source = self._known.get(document.id, (None, source))
         if old_mark == mark:
             self._known.pop(document.id)
@@ -101,7 +104,7 @@ class Ingestion:
             self._replaced.append(document_key(document.id))
         self._counts["added" if old_mark is None else "changed"] += 1
         shared = _shared_row(document, mark, source) | values
-        for chunk in chunk_document(document, max_words=self._max_words):
+        for chunk in chunk_document(document, **self._cut):
             own = {name: getattr(chunk, name) for name in _OF_CHUNK}
             self._rows.append({"chunk_id": chunk.id} | own | shared)
 
@@ -165,9 +168,9 @@ def document_key(document_id: str) -> str:
     return hashlib.sha256(document_id.encode()).hexdigest()[:32]
 
 
-def fingerprint(document: Document, source: str, *, max_words: int) -> str:
-    """Return what must stay the same for a document's chunks to stay: content, place, budget."""
-    packed = json.dumps([document.content_hash, source, max_words])
+def fingerprint(document: Document, source: str, **cut: Any) -> str:
+    """Return what must stay the same for a document's chunks to stay: content, place, cut."""
+    packed = json.dumps([document.content_hash, source, cut])
     return hashlib.sha256(packed.encode()).hexdigest()
 
 
@@ -185,15 +188,13 @@ def stored_documents(table: Any) -> dict[str, tuple[str, str]]:
     return known
 
 
-def pending_passages(
-    table: Any, paths: Iterable[AnyPath] | AnyPath, *, max_words: int
-) -> Iterator[str]:
+def pending_passages(table: Any, paths: Iterable[AnyPath] | AnyPath, **cut: Any) -> Iterator[str]:
     """Yield the passages that an ingestion of these paths would embed; for a price in advance."""
     known = stored_documents(table)
     for document in read_documents(paths, unreadable=[]):
-        mark = fingerprint(document, os.path.realpath(document.path), max_words=max_words)
+        mark = fingerprint(document, os.path.realpath(document.path), **cut)
         if known.get(document.id, ("", ""))[0] != mark:
-            chunks = chunk_document(document, max_words=max_words)
+            chunks = chunk_document(document, **cut)
             yield from (chunk.passage for chunk in chunks)
 
 

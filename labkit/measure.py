@@ -1,6 +1,6 @@
-"""Measuring: seconds, bytes, and how sure a mean is.
+"""Measuring: seconds, bytes, how sure a mean is, and whether two systems differ.
 
-Knows: wall clock, peak memory of this process, the bootstrap.
+Knows: wall clock, peak memory of this process, the bootstrap, the sign-flip test.
 Does not know: what is being measured.
 Used by lessons 04 onwards and by every benchmark.
 """
@@ -83,7 +83,11 @@ def rss_bytes() -> int:
 
 
 def bootstrap_mean(
-    values: Sequence[float], *, n_resamples: int = 2000, level: float = 0.95, seed: int = 0
+    values: Sequence[float] | np.ndarray,
+    *,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Interval:
     """Return the mean of ``values`` with its percentile bootstrap interval.
 
@@ -115,3 +119,74 @@ def bootstrap_mean(
     means = data[picks].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(data.mean()), float(low), float(high), int(data.size))
+
+
+def paired_difference(
+    a: Sequence[float],
+    b: Sequence[float],
+    *,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Return the mean of ``a - b`` over the same questions with its bootstrap interval.
+
+    Both systems meet the same hard questions, so their difference is surer than either score: two
+    intervals that overlap say nothing yet, one of the difference that excludes zero does.
+
+    Parameters
+    ----------
+    a, b
+        One number a question, in the same order, ``(n,)``.
+    n_resamples, level, seed
+        As in ``bootstrap_mean``.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length or are empty.
+
+    Examples
+    --------
+    >>> paired_difference([1, 1, 1], [0, 0, 0])
+    Interval(mean=1.0, low=1.0, high=1.0, n=3)
+    """
+    differences = _differences(a, b)
+    return bootstrap_mean(differences, n_resamples=n_resamples, level=level, seed=seed)
+
+
+def sign_flip_p(
+    a: Sequence[float], b: Sequence[float], *, n_flips: int = 10_000, seed: int = 0
+) -> float:
+    """Return how often chance alone gives a mean difference as large, in either direction.
+
+    If two systems were alike, each question's difference could as well have the other sign; so flip
+    signs by coin and see how often the mean gets as far from zero. Small means: not by chance.
+
+    Parameters
+    ----------
+    a, b
+        One number a question, in the same order, ``(n,)``.
+    n_flips, seed
+        Number of random flips (the data as they are count as one more) and their seed.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length or are empty.
+
+    Source: Fisher's randomisation test, as in Smucker, Allan and Carterette 2007.
+    """
+    differences = _differences(a, b)
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (n_flips, differences.size))
+    sums = np.abs(signs @ differences)
+    as_large = sums >= abs(differences.sum()) - 1e-9
+    return float((as_large.sum() + 1) / (n_flips + 1))
+
+
+def _differences(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
+    if len(a) != len(b) or len(a) == 0:
+        raise ValueError(
+            f"{len(a)} values cannot be paired with {len(b)}; give one of each per question."
+        )
+    return np.asarray(a, np.float64) - np.asarray(b, np.float64)

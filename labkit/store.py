@@ -84,6 +84,8 @@ class Store:
         paths: Iterable[AnyPath] | AnyPath,
         *,
         max_words: int = 60,
+        overlap: int = 0,
+        headings: bool = True,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> IngestReport:
         """Make the store mirror some files and folders, embedding only what changed.
@@ -96,8 +98,8 @@ class Store:
         ----------
         paths
             Files and folders.
-        max_words
-            Budget of a chunk; another budget embeds everything again.
+        max_words, overlap, headings
+            How documents are cut (``chunk_document``); another cut embeds everything again.
         on_progress
             Called as ``on_progress(files_read, files_in_total)``.
 
@@ -108,14 +110,16 @@ class Store:
         """
         self._require_writable()
         with self._lock, self._explained():
-            ingestion = Ingestion(self._table, self._embedder, max_words=max_words)
+            cut = {"max_words": max_words, "overlap": overlap, "headings": headings}
+            ingestion = Ingestion(self._table, self._embedder, **cut)
             return ingestion.run(paths, on_progress)
 
     def pending_passages(
         self, paths: Iterable[AnyPath] | AnyPath, *, max_words: int = 60
     ) -> Iterator[str]:
         """Yield what ``ingest`` would embed; nothing is embedded or written."""
-        return pending_passages(self._table, paths, max_words=max_words)
+        cut = {"max_words": max_words, "overlap": 0, "headings": True}
+        return pending_passages(self._table, paths, **cut)
 
     def build_index(self, kind: Kind = "IVF_FLAT") -> None:
         """Build an index for vector search, or replace the one there is.

@@ -465,6 +465,43 @@ def test_no_text_is_lost_order_and_budget_are_kept(text: str, max_words: int) ->
         assert words.casefold() in kept_paths or words.casefold() == "manual"
 
 
+def test_overlapping_chunks_begin_with_the_last_whole_sentences_of_the_one_before() -> None:
+    text = "One two three. Four five. Six seven. Eight nine ten eleven.\n\n## Next\nNew here."
+    texts = [c.text for c in chunk_document(document(text), max_words=6, overlap=3)]
+    assert texts == [
+        "One two three. Four five.",
+        "Four five. Six seven.",
+        "Six seven. Eight nine ten eleven.",
+        "New here.",
+    ]
+
+
+@settings(deadline=None)
+@given(TEXTS, st.integers(2, 30), st.data())
+def test_overlap_only_adds_text_in_front_and_keeps_the_budget(text: str, max_words, data) -> None:
+    overlap = data.draw(st.integers(0, max_words - 1))
+    chunks = chunk_document(document(text), max_words=max_words, overlap=overlap)
+    covered = "".join(c.text for c in chunk_document(document(text), max_words=max_words))
+    for before, chunk in zip(chunks, chunks[1:], strict=False):
+        assert chunk.start > before.start and chunk.end > before.end
+        shared = text[chunk.start : before.end] if chunk.start < before.end else ""
+        assert count_words(shared) <= overlap
+    assert all(0 < count_words(c.text) <= max_words for c in chunks)
+    inside = {i for c in chunks for i in range(c.start, c.end) if not text[i].isspace()}
+    assert len(inside) == sum(not letter.isspace() for letter in covered)
+
+
+def test_an_overlap_must_leave_room_for_something_new() -> None:
+    for overlap in (-1, 6):
+        with pytest.raises(ValueError, match="choose 0 to 5"):
+            chunk_document(document("Text."), max_words=6, overlap=overlap)
+
+
+def test_without_headings_the_passage_is_the_text_alone() -> None:
+    chunks = chunk_document(document("# Other\nText."), headings=False)
+    assert [(c.heading, c.passage) for c in chunks] == [("Other", "Text.")]
+
+
 @settings(deadline=None)
 @given(TEXTS, st.integers(1, 30))
 def test_a_chunk_never_crosses_a_heading(text: str, max_words: int) -> None:

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.measure import Interval, Stopwatch, bootstrap_mean
+from labkit.measure import (
+    Interval,
+    Stopwatch,
+    bootstrap_mean,
+    paired_difference,
+    sign_flip_p,
+)
 
 shares = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
 
@@ -90,3 +96,66 @@ def test_resident_memory_follows_what_is_held_and_freed() -> None:
     assert during - before > 50_000_000
     assert measure.rss_bytes() < during - 50_000_000
     assert measure.peak_rss_bytes() >= during - 1_000_000
+
+
+def pairs(n: int = 80) -> tuple[np.ndarray, np.ndarray]:
+    """Return two systems' right and wrong answers; the first is a little better."""
+    draw = np.random.default_rng(3)
+    b = (draw.random(n) < 0.5).astype(float)
+    flips = draw.random(n)
+    return np.where((b == 0) & (flips < 0.4), 1.0, np.where((b == 1) & (flips < 0.1), 0.0, b)), b
+
+
+def test_a_paired_difference_is_the_first_minus_the_second() -> None:
+    assert paired_difference([1, 1, 0, 1], [0, 1, 0, 0]).mean == 0.5
+    assert paired_difference([0, 0], [1, 1]) == Interval(-1.0, -1.0, -1.0, 2)
+
+
+def test_a_paired_difference_has_scipys_percentile_interval() -> None:
+    stats = pytest.importorskip("scipy.stats", reason="SciPy is not installed")
+    a, b = pairs()
+    ours = paired_difference(a, b, n_resamples=20_000)
+    theirs = stats.bootstrap(
+        (a, b), lambda x, y, axis: (x - y).mean(axis), paired=True, method="percentile",
+        n_resamples=20_000, rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs), abs=0.013)
+
+
+def test_pairing_is_surer_than_two_separate_intervals() -> None:
+    draw = np.random.default_rng(0)
+    hard = draw.random(200)
+    a, b = hard + 0.02, hard
+    assert paired_difference(a, b).low > 0
+    assert bootstrap_mean(a).low < bootstrap_mean(b).high
+
+
+def test_the_sign_flip_test_agrees_with_counting_every_flip() -> None:
+    a, b = [3.0, 1.0, 2.0, 5.0, 4.0], [1.0, 1.5, 0.0, 2.0, 3.0]
+    changes = np.subtract(a, b)
+    signs = [[1 if i >> j & 1 else -1 for j in range(5)] for i in range(32)]
+    exact = np.mean([abs(np.dot(s, changes)) >= abs(changes.sum()) - 1e-12 for s in signs])
+    assert sign_flip_p(a, b, n_flips=40_000) == pytest.approx(exact, abs=0.01)
+
+
+def test_the_sign_flip_test_agrees_with_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats", reason="SciPy is not installed")
+    a, b = pairs()
+    theirs = stats.permutation_test(
+        (a, b), lambda x, y, axis: (x - y).mean(axis), permutation_type="samples", vectorized=True,
+        n_resamples=20_000, rng=np.random.default_rng(0),
+    ).pvalue  # fmt: skip
+    assert sign_flip_p(a, b, n_flips=20_000) == pytest.approx(theirs, abs=0.01)
+
+
+def test_two_equal_systems_do_not_differ() -> None:
+    assert sign_flip_p([1, 0, 1], [1, 0, 1]) == 1.0
+    assert paired_difference([1, 0, 1], [1, 0, 1]) == Interval(0.0, 0.0, 0.0, 3)
+
+
+@pytest.mark.parametrize("function", [paired_difference, sign_flip_p])
+def test_what_cannot_be_paired_is_refused(function) -> None:
+    with pytest.raises(ValueError, match="2 values cannot be paired with 1"):
+        function([1.0, 0.0], [1.0])
+    with pytest.raises(ValueError, match="0 values"):
+        function([], [])

@@ -1,0 +1,163 @@
+"""Reranking: a slower, closer look at the few passages that a search brought.
+
+Knows: three ways to score a passage against a question (rare words in common, token by token, a
+cross-encoder), and how the scores reorder hits.
+Does not know: how hits were found (``store``). Used by lesson 05 and ``bench_rag``.
+"""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from labkit.fuse import spread
+from labkit.store import Hit
+
+# Question and passages in, one score a passage out, higher is better.
+Scorer = Callable[[str, Sequence[str]], Sequence[float]]
+
+
+class TokenEmbedder(Protocol):
+    """What late interaction needs of an embedding model."""
+
+    def encode_tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the unit vectors of each text's tokens, ``(n_tokens, d) float32`` each."""
+        ...
+
+
+def rerank(
+    question: str, hits: Sequence[Hit], scorer: Scorer, *, k: int = 5, weight: float = 1.0
+) -> list[Hit]:
+    """Return the best ``k`` hits by a second score, or by a mix of it and the first.
+
+    A reranker cannot find what the search did not bring: give it more hits than you want back.
+
+    Parameters
+    ----------
+    hits
+        Candidates, best first.
+    scorer
+        ``lexical(…)``, ``late_interaction(…)`` or ``cross_encoder(…)``.
+    weight
+        Share of the second score, 0 to 1; both are first spread over 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If ``weight`` is outside 0 to 1.
+    """
+    if not 0 <= weight <= 1:
+        raise ValueError(f"weight is {weight}; choose one between 0 (no reranking) and 1.")
+    if not hits:
+        return []
+    second = spread([float(s) for s in scorer(question, [hit.passage for hit in hits])])
+    first = spread([hit.score for hit in hits])
+    mixed = [weight * b + (1 - weight) * a for a, b in zip(first, second, strict=True)]
+    order = sorted(range(len(hits)), key=lambda i: -mixed[i])[:k]
+    return [replace(hits[i], score=mixed[i]) for i in order]
+
+
+def remembering(scorer: Scorer) -> Scorer:
+    """Return a scorer that scores a question and a passage once, however often they meet."""
+    known: dict[tuple[str, str], float] = {}
+
+    def score_pairs(question: str, passages: Sequence[str]) -> list[float]:
+        new = [text for text in dict.fromkeys(passages) if (question, text) not in known]
+        for text, value in zip(new, scorer(question, new) if new else (), strict=True):
+            known[question, text] = value
+        return [known[question, text] for text in passages]
+
+    return score_pairs
+
+
+def lexical(passages: Iterable[str]) -> Scorer:
+    """Return a scorer by the share of the question's words that a passage holds, rare ones first.
+
+    A word weighs by its inverse document frequency over ``passages``; numbers and names such as
+    ``NV-117`` are words too, and rare ones weigh most. Needs no model.
+    """
+    holding: Counter[str] = Counter()
+    n = 0
+    for passage in passages:
+        holding.update(words(passage))
+        n += 1
+    weights = {word: math.log(1 + n / count) for word, count in holding.items()}
+    unknown = math.log(1 + n)
+
+    def score(question: str, candidates: Sequence[str]) -> list[float]:
+        asked = {word: weights.get(word, unknown) for word in words(question)}
+        total = sum(asked.values()) or 1.0
+        return [
+            sum(asked[w] for w in asked.keys() & words(passage)) / total for passage in candidates
+        ]
+
+    return score
+
+
+@lru_cache(maxsize=8192)
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text, small and without a plural s; ``NV-117`` stays one word.
+
+    Examples
+    --------
+    >>> sorted(words("Two bolts, M30, of the NV-117"))
+    ['bolt', 'm30', 'nv-117', 'of', 'the', 'two']
+    """
+    found = re.findall(r"[^\W_]+(?:[-.,][^\W_]*\d[^\W_]*)*", text.lower())
+    return frozenset(
+        w[:-1] if len(w) > 3 and w.endswith("s") and w[-2] != "s" else w for w in found
+    )
+
+
+def late_interaction(embedder: TokenEmbedder) -> Scorer:
+    """Return a scorer that lets each word of the question find its best match in the passage.
+
+    One vector a passage averages its words away; here every token keeps its own, and the score is
+    the mean over the question's tokens of the highest cosine. Texts met before are remembered.
+
+    Source: MaxSim of ColBERT (Khattab and Zaharia 2020), here with a model not trained for it.
+    """
+    known: dict[str, np.ndarray] = {}
+
+    def score(question: str, candidates: Sequence[str]) -> list[float]:
+        new = [text for text in dict.fromkeys([question, *candidates]) if text not in known]
+        known.update(zip(new, embedder.encode_tokens(new), strict=True))
+        asked = known[question]  # (q, d)
+        return [float((asked @ known[text].T).max(axis=1).mean()) for text in candidates]
+
+    return score
+
+
+def cross_encoder(folder: Path) -> Scorer:
+    """Return a scorer that reads question and passage together: the best, and the slowest.
+
+    Parameters
+    ----------
+    folder
+        A cross-encoder for sentence-transformers on this disk, for example a copy of
+        ``cross-encoder/ms-marco-MiniLM-L6-v2``. The course brings none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no model in the folder.
+    """
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(
+            f"There is no cross-encoder in {str(folder)!r}, and the course brings none. Copy one "
+            "there, for example cross-encoder/ms-marco-MiniLM-L6-v2, or use lexical(…)."
+        )
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(folder), local_files_only=True, trust_remote_code=False)
+
+    def score(question: str, candidates: Sequence[str]) -> list[float]:
+        return model.predict([(question, text) for text in candidates]).tolist()
+
+    return score

@@ -1,0 +1,109 @@
+"""Rerankers reorder what was found, by scores that can be checked by hand."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labkit.rerank import cross_encoder, late_interaction, lexical, remembering, rerank, words
+
+PASSAGES = ["NV-90 pitch oil", "NV-90 yaw oil", "NV-117 pitch oil", "oil"]
+
+
+def test_lexical_is_the_share_of_the_questions_weight_that_is_covered() -> None:
+    score = lexical(PASSAGES)
+    oil, pitch, nv117 = math.log(2), math.log(3), math.log(5)
+    total = oil + pitch + nv117
+    asked = "Oil? Pitch! NV-117"
+    assert score(asked, PASSAGES) == pytest.approx(
+        [(oil + pitch) / total, oil / total, 1.0, oil / total]
+    )
+
+
+def test_a_word_of_no_passage_weighs_most_and_an_empty_question_nothing() -> None:
+    score = lexical(PASSAGES)
+    assert score("oil zebra", ["oil"])[0] == pytest.approx(
+        math.log(2) / (math.log(2) + math.log(5))
+    )
+    assert score("?!", ["oil"]) == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The NV-117's M30x2 bolts", {"the", "nv-117", "s", "m30x2", "bolt"}),
+        ("1.6 kg, press gas", {"1.6", "kg", "press", "gas"}),
+        ("leak-off", {"leak", "off"}),
+        ("", set()),
+    ],
+)
+def test_words_keep_numbers_and_names_whole(text: str, expected: set[str]) -> None:
+    assert words(text) == expected
+
+
+class TokenTable:
+    """Each word is a token with a unit vector of its own; counts what it embeds."""
+
+    def __init__(self) -> None:
+        self.embedded: list[str] = []
+
+    def encode_tokens(self, texts):
+        self.embedded += texts
+        axes = {"oil": 0, "grease": 1, "blade": 2}
+        return [np.eye(3, dtype=np.float32)[[axes[w] for w in text.split()]] for text in texts]
+
+
+def test_late_interaction_averages_the_best_match_of_every_question_token() -> None:
+    embedder = TokenTable()
+    score = late_interaction(embedder)
+    assert score("oil blade", ["oil oil", "grease blade oil", "grease"]) == [0.5, 1.0, 0.0]
+    assert score("grease", ["grease blade oil", "oil oil"]) == [1.0, 0.0]
+    assert embedder.embedded.count("oil oil") == 1  # passages are remembered
+
+
+def hits(make_hit, *scores: float):
+    return [make_hit(f"t{i}", document_id=f"D{i}", score=s) for i, s in enumerate(scores)]
+
+
+def by_table(**scores: float):
+    return lambda question, passages: [scores[p.rpartition(" ")[2]] for p in passages]
+
+
+def test_the_second_score_decides_and_k_cuts_afterwards(make_hit) -> None:
+    found = rerank("q", hits(make_hit, 3, 2, 1), by_table(t0=0, t1=5, t2=9), k=2)
+    assert [h.document_id for h in found] == ["D2", "D1"]
+    assert [h.score for h in found] == pytest.approx([1.0, 5 / 9])
+
+
+def test_the_weight_mixes_both_spread_scores(make_hit) -> None:
+    found = rerank("q", hits(make_hit, 4, 3, 0), by_table(t0=0, t1=1, t2=1), weight=0.4)
+    assert [h.document_id for h in found] == ["D1", "D0", "D2"]
+    assert [h.score for h in found] == pytest.approx([0.4 + 0.6 * 0.75, 0.6, 0.4])
+
+
+def test_no_weight_keeps_the_order_and_no_hits_need_no_score(make_hit) -> None:
+    found = rerank("q", hits(make_hit, 3, 2, 1), by_table(t0=0, t1=5, t2=9), weight=0)
+    assert [h.document_id for h in found] == ["D0", "D1", "D2"]
+    assert rerank("q", [], by_table()) == []
+    with pytest.raises(ValueError, match="weight is -1"):
+        rerank("q", [], by_table(), weight=-1)
+
+
+def test_a_missing_cross_encoder_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="use lexical"):
+        cross_encoder(tmp_path)
+
+
+def test_a_pair_is_scored_once_however_often_it_meets() -> None:
+    asked = []
+
+    def scorer(question, passages):
+        asked.append((question, list(passages)))
+        return [len(text) for text in passages]
+
+    score = remembering(scorer)
+    assert score("q", ["a", "bb"]) == [1, 2]
+    assert score("q", ["bb", "ccc", "a"]) == [2, 3, 1]
+    assert score("r", ["a"]) == [1] and score("q", ["a"]) == [1]
+    assert asked == [("q", ["a", "bb"]), ("q", ["ccc"]), ("r", ["a"])]
