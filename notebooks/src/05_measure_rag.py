@@ -825,7 +825,7 @@ names = ("shown", "obeyed", "backed", "trusted")
 n_attacked = next(iter(rates.values()))["obeyed"]["n"]
 worst = max(row["obeyed"]["mean"] for row in rates.values())
 past_check = max(row["trusted"]["mean"] for row in rates.values())
-plots.bars(
+attacked = plots.bars(
     {
         name.replace(", ", "\n"): {key: interval(row[key]) for key in names}
         for name, row in rates.items()
@@ -833,7 +833,9 @@ plots.bars(
     title=f"Up to {worst:.0%} obey; {past_check:.0%} get past a check that trusts no uploads",
     ylabel="attacked questions (%)",
     caption=f"{n_attacked} questions a group, {llm.name}, {attacks['date'] if attacks else today}",
-).figure
+)
+attacked.get_legend().set_bbox_to_anchor((0.5, -0.2))
+attacked.figure
 
 # %% [markdown]
 # EXPLAIN7
