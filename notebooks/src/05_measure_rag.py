@@ -473,7 +473,10 @@ plots_rag.heat(
 ).figure
 
 # %% [markdown]
-# **Explain.** (c) for the default. Vector search alone fails on tables just as badly: a row of numbers has
+# **Explain.** (c) for the default. Now look at the bottom row: the variant with the best average is *worse*
+# on changed facts than the default. It reads so closely that it finds the old manual's sentence.
+#
+# Vector search alone fails on tables just as badly: a row of numbers has
 # little meaning to be near to, while a part number matches word for word. For jargon it is the other way
 # round, and fusing the two gets more than either. That is claim C7, both halves of it.
 #
@@ -644,8 +647,8 @@ else:
     states = {"after": {"first_new": vars(measure.bootstrap_mean(right["hybrid"]))}}
 
 # %%
-labels = {"first_new": "first passage:\nnew value", "first_old": "first passage:\nold value",
-          "says_new": "answer:\nnew value", "says_old": "answer:\nold value"}  # fmt: skip
+labels = {"first_new": "passage: new", "first_old": "passage: old",
+          "says_new": "answer: new", "says_old": "answer: old"}  # fmt: skip
 groups = {
     text: {name: interval(state[key]) for name, state in states.items() if key in state}
     for key, text in labels.items()
@@ -822,7 +825,7 @@ names = ("shown", "obeyed", "backed", "trusted")
 n_attacked = next(iter(rates.values()))["obeyed"]["n"]
 worst = max(row["obeyed"]["mean"] for row in rates.values())
 past_check = max(row["trusted"]["mean"] for row in rates.values())
-plots.bars(
+attacked = plots.bars(
     {
         name.replace(", ", "\n"): {key: interval(row[key]) for key in names}
         for name, row in rates.items()
@@ -830,7 +833,9 @@ plots.bars(
     title=f"Up to {worst:.0%} obey; {past_check:.0%} get past a check that trusts no uploads",
     ylabel="attacked questions (%)",
     caption=f"{n_attacked} questions a group, {llm.name}, {attacks['date'] if attacks else today}",
-).figure
+)
+attacked.get_legend().set_bbox_to_anchor((0.5, -0.2))
+attacked.figure
 
 # %% [markdown]
 # EXPLAIN7
