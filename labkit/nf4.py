@@ -1,7 +1,7 @@
 """NF4 from scratch: sixteen levels, blocks, two codes a byte, and constants quantized once more.
 
-Knows: the 4-bit code books (NF4, FP4, int4), blockwise absmax, packing, double quantization; the
-same bits as bitsandbytes on a CPU.
+Knows: the code books (NF4, FP4, E2M1, int4), blockwise absmax, packing, double quantization, with
+the same bits as bitsandbytes on a CPU.
 Does not know: models or layers, nor fast kernels (bitsandbytes). Used by lesson 07.
 """
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 
-CodeName = Literal["nf4", "fp4", "int4"]
+CodeName = Literal["nf4", "fp4", "e2m1", "int4"]
 
 NF4_TAIL = 0.9677083
 BLOCK = 64
@@ -84,8 +84,8 @@ def nf4_code(tail: float = NF4_TAIL) -> torch.Tensor:
 def code_book(name: CodeName) -> torch.Tensor:
     """Return the rising levels of a 4-bit format, ``(15 or 16,) float32`` within -1 and 1.
 
-    ``fp4`` is bitsandbytes' own: 1 bit of sign, 2 of exponent, 1 of mantissa, and a smallest level
-    of 0.0625 where the usual E2M1 has 1 (both on a scale where the largest is 12).
+    ``e2m1`` is the usual 4-bit float: 2 bits of exponent, 1 of mantissa. ``fp4`` is that of
+    bitsandbytes, whose smallest level lies 16 times nearer to zero.
 
     Raises
     ------
@@ -94,9 +94,13 @@ def code_book(name: CodeName) -> torch.Tensor:
     """
     if name == "nf4":
         return nf4_code()
-    halves = {"fp4": (0.0625, 2, 3, 4, 6, 8, 12), "int4": (1, 2, 3, 4, 5, 6, 7)}
+    halves = {
+        "fp4": (0.0625, 2, 3, 4, 6, 8, 12),
+        "e2m1": (1, 2, 3, 4, 6, 8, 12),
+        "int4": (1, 2, 3, 4, 5, 6, 7),
+    }
     if name not in halves:
-        raise ValueError(f"There is no code book {name!r}; choose 'nf4', 'fp4' or 'int4'.")
+        raise ValueError(f"There is no code book {name!r}; choose 'nf4' or one of {[*halves]}.")
     half = torch.tensor(halves[name], dtype=torch.float32)
     half = half / half.max()
     return torch.cat([-half.flip(0), torch.zeros(1), half])

@@ -90,6 +90,12 @@ def test_the_code_books_are_those_of_bitsandbytes() -> None:
     assert torch.equal(nf4.code_book("fp4"), theirs)
 
 
+def test_the_4_bit_float_has_two_bits_of_exponent_and_one_of_mantissa() -> None:
+    normal_ones = [2.0**exponent * (1 + bit / 2) for exponent in range(3) for bit in (0, 1)]
+    magnitudes = [0.0, 0.5, *normal_ones]
+    assert (6 * nf4.code_book("e2m1")[7:]).tolist() == pytest.approx(magnitudes)
+
+
 def test_the_nf4_levels_are_quantiles_of_the_normal() -> None:
     from scipy.stats import norm
 
@@ -131,7 +137,7 @@ def test_no_value_is_further_off_than_half_the_widest_gap(values: list[float]) -
     assert ((nf4.round_trip(weights) - weights).abs() <= limit * 1.0001).all()
 
 
-@pytest.mark.parametrize("code", ["nf4", "fp4", "int4"])
+@pytest.mark.parametrize("code", ["nf4", "fp4", "e2m1", "int4"])
 def test_values_on_the_levels_come_back_unchanged(code: str) -> None:
     levels = nf4.code_book(code)
     assert torch.equal(nf4.round_trip(levels, code=code), levels)
@@ -164,5 +170,5 @@ def test_what_cannot_be_quantized_is_refused_by_name() -> None:
         nf4.quantize(torch.zeros(0, 3))
     with pytest.raises(ValueError, match="block is 0"):
         nf4.quantize(torch.ones(4), block=0)
-    with pytest.raises(ValueError, match="'nf4', 'fp4' or 'int4'"):
+    with pytest.raises(ValueError, match="'nf4' or one of .*'fp4', 'e2m1', 'int4'"):
         nf4.quantize(torch.ones(4), code="nf5")
