@@ -147,6 +147,13 @@ def unmerge(model: nn.Module) -> None:
         layer.unmerge()
 
 
+def remove(model: nn.Module) -> None:
+    """Put the base layers back; updates that were merged stay in their weights."""
+    for name, layer in list(lora_layers(model)):
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, layer.base)
+
+
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """Return how many parameters learn, and how many there are in all."""
     parameters = list(model.parameters())

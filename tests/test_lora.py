@@ -218,6 +218,17 @@ def test_a_refused_injection_leaves_the_model_as_it_was() -> None:
     assert all(p.requires_grad for p in model.parameters())
 
 
+def test_a_removed_adapter_leaves_the_base_model_behind() -> None:
+    model = llama()
+    before, names = logits(model), [name for name, _ in model.named_modules()]
+    lora.inject(model, rank=4, alpha=8)
+    shake(model)
+    lora.remove(model)
+    assert torch.equal(logits(model), before)
+    assert [name for name, _ in model.named_modules()] == names
+    lora.inject(model, rank=2, alpha=8)
+
+
 def test_a_second_injection_is_refused() -> None:
     model = llama()
     lora.inject(model, rank=4, alpha=8)

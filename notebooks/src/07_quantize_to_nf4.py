@@ -43,6 +43,7 @@
 import time
 
 import torch
+from bitsandbytes import __version__ as bnb_version
 
 from labkit import catalogue, hardware, models, settings
 from labkit import checks_07 as check
@@ -52,7 +53,7 @@ torch.manual_seed(0)
 machine = hardware.describe(hardware.detect())
 versions = hardware.versions()
 print(machine)
-print(*(f"{name} {versions[name]}" for name in ("python", "torch", "bitsandbytes")), sep=", ")
+print(f"python {versions['python']}, torch {versions['torch']}, bitsandbytes {bnb_version}")
 
 # %% [markdown]
 # We load the small model in 32 bits, so that no other rounding comes in between. One matrix goes with us
@@ -448,14 +449,19 @@ except ValueError as problem:
 # Why two? You will see.
 
 # %%
-from labkit.embed import load_embedder
+from safetensors import safe_open
 
-encoder = load_embedder().model[0].auto_model.encoder.layer[3]
+from labkit.fetch import model_dir
+
+file = model_dir(catalogue.EMBEDDING_MODEL) / "model.safetensors"
+with safe_open(file, "pt") as stored:
+    minilm = {name: stored.get_tensor(f"encoder.layer.3.{name}.weight")
+              for name in ("attention.self.query", "output.dense")}  # fmt: skip
 samples = {
     "attention\n(SmolLM2)": weight,
     "feed-forward\n(SmolLM2)": layers[3].mlp.down_proj.weight.detach(),
-    "attention\n(MiniLM)": encoder.attention.self.query.weight.detach(),
-    "feed-forward\n(MiniLM)": encoder.output.dense.weight.detach(),
+    "attention\n(MiniLM)": minilm["attention.self.query"],
+    "feed-forward\n(MiniLM)": minilm["output.dense"],
     "drawn from\na normal": torch.randn(576, 576),
 }
 errors = {
