@@ -85,15 +85,17 @@ print(f"{'together':13} {n_all:11,}")
 
 # %% [markdown]
 # And what should it learn? Questions and answers from the course's training set, written in the model's own
-# chat template. The label −100 means "do not grade this token". We grade the answer and
-# the mark that ends it; the question is given, not learned.
+# chat template. The label −100 means "do not grade this token": only the answer is graded, with the mark that
+# ends it.
 
 # %%
 questions = [q for q in exam.load_exam("train") if q.kind == "lookup"]
 n_lessons = 8 if settings.fast() else 64
 lessons, unseen = questions[:n_lessons], questions[64 : 64 + n_lessons // 4]
+print(f"{len(lessons)} questions to train on, {len(unseen)} to test with")
 
 
+# %%
 def conversation(question: exam.Question) -> list[dict[str, str]]:
     rule = {"role": "system", "content": "You answer for Nordvind Service."}
     return [rule, {"role": "user", "content": question.question}]
@@ -105,6 +107,7 @@ def encode(question: exam.Question) -> tuple[list[int], list[int]]:
     return asked + answered, [-100] * len(asked) + answered
 
 
+# %%
 def batch(questions: list[exam.Question]) -> dict[str, torch.Tensor]:
     rows = [encode(question) for question in questions]
     length = max(len(tokens) for tokens, _ in rows)
@@ -137,7 +140,6 @@ print(repr(tokenizer.decode(example["input_ids"][0][graded])))
 
 # %%
 def training_bytes(optimizer: torch.optim.Optimizer) -> dict[str, int]:
-    """Count the bytes that training holds, from the tensors that are really there."""
     weights = list(model.parameters())
     gradients = [w.grad for w in weights if w.grad is not None]
     states = [v for s in optimizer.state.values() for v in s.values() if v.ndim > 0]
@@ -145,16 +147,17 @@ def training_bytes(optimizer: torch.optim.Optimizer) -> dict[str, int]:
     return {name: sum(t.numel() * t.element_size() for t in part) for name, part in parts.items()}
 
 
+# %%
 frozen_still = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.0)  # moves nothing
 model(**batch(lessons[:2])).loss.backward()
 frozen_still.step()
 full_bytes = training_bytes(frozen_still)
+del frozen_still
+model.zero_grad(set_to_none=True)
 for name, n_bytes in full_bytes.items():
     print(
         f"{name:10} {n_bytes / 2**20:7.0f} MiB  {n_bytes / full_bytes['weights']:.2f} × the weights"
     )
-del frozen_still
-model.zero_grad(set_to_none=True)
 
 # %% [markdown]
 # **Explain.** It was c: one gradient for each weight, and AdamW keeps two running means of it. (Activations come
@@ -181,9 +184,8 @@ middle = model.model.layers[len(model.model.layers) // 2]
 watched = {"v_proj": middle.self_attn.v_proj, "down_proj": middle.mlp.down_proj}
 before = {name: layer.weight.detach().float().clone() for name, layer in watched.items()}
 model.requires_grad_(False)
-for layer in watched.values():
-    layer.weight.requires_grad_(True)
-learner = torch.optim.AdamW([x.weight for x in watched.values()], lr=3e-4, weight_decay=0.0)
+trainable = [layer.weight.requires_grad_(True) for layer in watched.values()]
+learner = torch.optim.AdamW(trainable, lr=3e-4, weight_decay=0.0)
 for step in range(2 if settings.fast() else 10):
     loss = model(**batch(lessons[4 * step % n_lessons :][:4])).loss
     loss.backward()
@@ -197,11 +199,12 @@ with torch.no_grad():
     for name, layer in watched.items():
         layer.weight.copy_(before[name])
         layer.weight.requires_grad_(False)
-torch.manual_seed(0)
+
+# %%
 matrices = {
     "update of down_proj": updates["down_proj"],
     "weight of down_proj": before["down_proj"],
-    "random numbers": torch.randn(before["down_proj"].shape),
+    "random numbers": torch.randn_like(before["down_proj"]),
 }
 spectra = {name: torch.linalg.svdvals(m.cpu()).tolist() for name, m in matrices.items()}
 
@@ -265,6 +268,7 @@ def put_in(model: nn.Module, *, rank: int, alpha: float) -> int:
     return len(wanted)
 
 
+# %%
 with torch.no_grad():
     logits_before = model(**example).logits
 torch.manual_seed(0)
@@ -362,18 +366,22 @@ def loss_unseen() -> float:
     return float(model(**batch(unseen)).loss)
 
 
+loss_at_first = loss_unseen()
+print(f"loss on {len(unseen)} unseen answers: {loss_at_first:.2f} nats a token")
+
+
+# %%
 def show_answers(n: int) -> list[str]:
     asked = [conversation(question) for question in unseen[:n]]
     said = [reply.text for reply in llm.generate_batch(asked, max_new_tokens=40)]
     for question, text in zip(unseen, said, strict=False):
-        print(f"question: {question.question}\nhouse:    {question.answer}")
-        print(f"model:    {' '.join(text.split())}\n")
+        print(
+            f"{question.question}\n   house: {question.answer}\n   model: {' '.join(text.split())}"
+        )
     return said
 
 
 n_shown = 1 if settings.fast() else 3
-loss_at_first = loss_unseen()
-print(f"loss on {len(unseen)} unseen answers: {loss_at_first:.2f} nats a token\n")
 said_before = show_answers(n_shown)
 
 # %% [markdown]
@@ -397,6 +405,7 @@ def train(n_steps: int, *, lr: float = 2e-3, size: int = 4) -> list[float]:
     return losses
 
 
+# %%
 clock_s = time.perf_counter()
 losses = train(4 if settings.fast() else 32)
 train_s = time.perf_counter() - clock_s
@@ -423,6 +432,8 @@ plots_training.loss_curves(
 
 # %%
 said_after = show_answers(n_shown)
+
+# %%
 for when, said in (("before", said_before), ("after", said_after)):
     in_form = sum(exam.follows_house_format(text) for text in said)
     right = sum(all(exam.contains_value(text, value) for value in question.values)
@@ -478,6 +489,8 @@ for name, module in list(model.named_modules()):
     if isinstance(module, LoraLayer):
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, module.base)
+
+# %%
 lora.inject(model, rank=8, alpha=16)
 model.load_state_dict(trained, strict=False)
 workshop = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
@@ -499,6 +512,8 @@ warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers in an o
 fresh = models.load_language_model(catalogue.SMALL_MODEL, choice=in_32_bits).model
 fresh.model.layers = fresh.model.layers[: len(model.model.layers)]
 theirs = PeftModel.from_pretrained(fresh, workshop.name, is_trainable=True)
+
+# %%
 outputs = {"ours": model(**example), "peft": theirs(**example)}
 gap = (outputs["ours"].logits - outputs["peft"].logits).abs().max().item()
 largest = outputs["peft"].logits.abs().max().item()
@@ -508,6 +523,7 @@ print(f"largest difference of an output {gap:.1e}, of outputs up to {largest:.0f
 model.zero_grad()
 for result in outputs.values():
     result.loss.backward()
+
 peft_gradients = {
     name.replace("base_model.model.", "").replace(".default.weight", ""): p.grad
     for name, p in theirs.named_parameters()
@@ -523,10 +539,6 @@ assert gap < 1e-3 and max(distances) < 1e-3
 # go on learning in the same way. The tests of the package prove it on other shapes, too, with Phi-3's
 # fused layers among them.
 
-# %%
-del theirs, fresh, outputs, peft_gradients
-model.zero_grad(set_to_none=True)
-
 # %% [markdown]
 # ## 6. Rank and alpha
 #
@@ -540,6 +552,7 @@ model.zero_grad(set_to_none=True)
 # - b) rank 2 and rank 32, both with scale 2
 
 # %%
+del theirs, fresh, outputs, peft_gradients
 recipes = {"rank 2, alpha 4": (2, 4), "rank 8, alpha 16": (8, 16), "rank 32, alpha 64": (32, 64),
            "rank 2, alpha 64": (2, 64), "rank 32, alpha 4": (32, 4)}  # fmt: skip
 runs = {}
@@ -554,10 +567,11 @@ for name, (r, alpha) in list(recipes.items())[: 2 if settings.fast() else None]:
 ends = [sum(losses_run[-4:]) / 4 for losses_run in runs.values()]
 same_scale = max(ends[:3]) - min(ends[:3])
 other_scale = max(ends[3:] or ends) - min(ends[3:] or ends)
+
+# %%
 plots_training.loss_curves(
     runs,
-    title=f"Same scale, rank 2 to 32: {same_scale:.2f} apart. "
-    f"Scale 32 and 1/8: {other_scale:.2f} apart",
+    title=f"Scale 2, three ranks: {same_scale:.2f} apart. Scale 1/8 and 32: {other_scale:.2f} apart",
     window=4,
     caption=f"{llm.name}, learning rate 0.002, {today}, {machine}",
 ).figure
@@ -607,11 +621,14 @@ with torch.no_grad():
     apart = model(**example).logits
     lora.merge(model)
     merge_gap = (model(**example).logits - apart).abs().max().item()
-    lost = []
-    for _, layer in lora.lora_layers(model):
-        kept_update = layer.base.weight.bfloat16().float() - (layer.base.weight - layer.update())
-        lost.append(float((kept_update - layer.update()).norm() / layer.update().norm()))
 print(f"largest change of an output by merging: {merge_gap:.1e}")
+
+# %%
+lost = []
+for _, layer in lora.lora_layers(model):
+    merged, update = layer.base.weight.detach(), layer.update().detach()
+    in_16_bits = merged.bfloat16().float() - (merged - update)
+    lost.append(float((in_16_bits - update).norm() / update.norm()))
 print(f"error of the update after rounding to bfloat16: {sum(lost) / len(lost):.0%} on average")
 
 # %% [markdown]
