@@ -69,6 +69,24 @@ def test_every_value_is_the_one_of_bitsandbytes(name: str, code: str, double: bo
         assert torch.equal(ours.packed, stored.flatten())
 
 
+def test_a_short_block_divides_as_bitsandbytes_does_where_the_inverse_would_tip_a_tie() -> None:
+    levels = nf4.nf4_code()
+    midpoints = (levels[:-1] + levels[1:]) / 2
+    absmax = torch.rand(20_000, 1, generator=GENERATOR) + 0.5
+    values = absmax * midpoints
+    tips = nf4.nearest_codes(values / absmax, levels) != nf4.nearest_codes(
+        values * (1 / absmax), levels
+    )
+    rows, columns = tips.nonzero(as_tuple=True)
+    assert len(rows) > 10
+    for row, column in list(zip(rows, columns, strict=True))[:50]:
+        for size in (2, 64):  # a short block divides, a whole one multiplies
+            weights = torch.zeros(size)
+            weights[0], weights[1] = absmax[row, 0], values[row, column]
+            theirs = bnb.dequantize_4bit(*bnb.quantize_4bit(weights, quant_type="nf4"))
+            assert torch.equal(nf4.round_trip(weights), theirs.flatten())
+
+
 @pytest.mark.parametrize("block", [32, 64, 128, 4096])
 def test_any_block_size_gives_the_bits_of_bitsandbytes(block: int) -> None:
     weights = normal(576, 600)

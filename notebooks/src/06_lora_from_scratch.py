@@ -222,7 +222,10 @@ plots_training.energy_by_rank(
 ).figure
 
 # %% [markdown]
-# EXPLAIN_RANK
+# **Explain.** It was b, with a grain of salt. The weight is spread over its directions almost like random
+# numbers: there is no low rank in it. The update gathers in few directions, since all its steps come from the
+# same few dozen answers. It has no *exact* low rank either: AdamW scales each entry by itself, and that blurs it.
+# Whether a low rank is enough, training has to show.
 
 # %% [markdown]
 # ## 3. The layer
@@ -441,7 +444,10 @@ for when, said in (("before", said_before), ("after", said_after)):
     print(f"{when}: {in_form} of {len(said)} in house format, {right} of {len(said)} right")
 
 # %% [markdown]
-# EXPLAIN_FORM
+# **Explain.** It was b. A few dozen answers teach how Nordvind speaks: one sentence, then a source in square
+# brackets. They do not teach what it knows. The answers to unseen questions now look right and cite a
+# document, with values that are made up. That is more dangerous than before, and the reason why lesson 09 brings
+# retrieval and training together.
 
 # %% [markdown]
 # And the memory? We count again, on the real tensors, right after the last step.
@@ -577,7 +583,10 @@ plots_training.loss_curves(
 ).figure
 
 # %% [markdown]
-# EXPLAIN_ALPHA
+# **Explain.** It was b. With the same scale, the rank hardly matters for a task as small as this. With the same
+# alpha, the scale is sixteen times smaller at one end than at the other: one run takes steps that are too large, or
+# the other hardly moves. So state the scale, or alpha *and* rank. `labkit.lora` prints all three, and takes both by
+# name only.
 
 # %% [markdown]
 # ## 7. Merge and ship
