@@ -629,7 +629,8 @@ with torch.no_grad():
 #
 # The QLoRA paper (arXiv 2305.14314) reports a mean perplexity of 34.34 for Int4, 31.07 for FP4 (E2M1), 29.48
 # for FP4 (E3M0) and 27.41 for NF4 with double quantization: *cited*, other models and other text. A perplexity
-# is e to the power of the loss. The last cell prints this run's numbers.
+# is e to the power of the loss. Here NF4, E2M1 and int4 come in the same order. The last cell prints this run's
+# numbers.
 #
 # | claim | how it was tested here |
 # |---|---|
