@@ -186,7 +186,7 @@ before = {name: layer.weight.detach().float().clone() for name, layer in watched
 model.requires_grad_(False)
 trainable = [layer.weight.requires_grad_(True) for layer in watched.values()]
 learner = torch.optim.AdamW(trainable, lr=3e-4, weight_decay=0.0)
-for step in range(2 if settings.fast() else 10):
+for step in range(2 if settings.fast() else 8):
     loss = model(**batch(lessons[4 * step % n_lessons :][:4])).loss
     loss.backward()
     learner.step()
@@ -410,7 +410,7 @@ def train(n_steps: int, *, lr: float = 2e-3, size: int = 4) -> list[float]:
 
 # %%
 clock_s = time.perf_counter()
-losses = train(4 if settings.fast() else 32)
+losses = train(4 if settings.fast() else 24)
 train_s = time.perf_counter() - clock_s
 print(f"{len(losses)} steps in {train_s:.0f} s, {train_s / len(losses):.1f} s a step")
 
@@ -566,7 +566,7 @@ for name, (r, alpha) in list(recipes.items())[: 2 if settings.fast() else None]:
     lora.remove(model)
     torch.manual_seed(0)
     lora.inject(model, rank=r, alpha=alpha)
-    runs[name] = train(2 if settings.fast() else 8)
+    runs[name] = train(2 if settings.fast() else 10, size=2)
     print(f"{name:17} scale {alpha / r:6.3f}  last four losses {sum(runs[name][-4:]) / 4:.2f}")
 
 # %%
