@@ -222,7 +222,7 @@ plots_training.energy_by_rank(
 ).figure
 
 # %% [markdown]
-# **Explain.** It was b, with a grain of salt. The weight is spread over its directions almost like random
+# **Explain.** It was b, with a grain of salt. The weight is spread over its directions nearly as widely as random
 # numbers: there is no low rank in it. The update gathers in few directions, since all its steps come from the
 # same few dozen answers. It has no *exact* low rank either: AdamW scales each entry by itself, and that blurs it.
 # Whether a low rank is enough, training has to show.
