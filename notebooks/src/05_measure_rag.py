@@ -838,7 +838,13 @@ attacked.get_legend().set_bbox_to_anchor((0.5, -0.2))
 attacked.figure
 
 # %% [markdown]
-# EXPLAIN7
+# **Explain.** (c). The template's marks work where they are let through, and `rag.plain` closes that door nearly
+# shut. But the prompt that makes the model read also makes it believe: the careless one resists lies
+# only because little is read through it. The citation check stops next to nothing, since the planted paper
+# *is* the source.
+#
+# What helps is to know who wrote a paper. With uploads not counted, nothing gets through. (With one
+# passage shown, that had to be so.)
 
 # %% [markdown]
 # ## Recap
