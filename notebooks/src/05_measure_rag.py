@@ -906,7 +906,7 @@ if sat["figures"]["citation_precision"]:
             "C5",
             "citation precision",
             str(interval(sat["figures"]["citation_precision"])),
-            f"recorded {sat.get(\'date\', today)}",
+            f"recorded {sat.get('date', today)}",
         ]
     )
 for kind in ("jargon", "table"):
