@@ -124,7 +124,7 @@ def precision_recall(
                     color=COLOURS[i], markeredgecolor="black", markersize=9, linestyle="none",
                     label=f"{name}, threshold from training")  # fmt: skip
     ax.axhline(100 * base_rate, color="#666666", linewidth=0.8)
-    ax.text(1, 100 * base_rate + 1, "refusing by coin", va="bottom", fontsize="x-small")
+    ax.text(1, 100 * base_rate - 1, "refusing by coin", va="top", fontsize="x-small")
     ax.set_xlim(0, 102)
     ax.set_ylim(0, 102)
     ax.set_xlabel("unanswerable questions that are refused (recall, %)")

@@ -625,7 +625,7 @@ for name, share in (("blind", 0.0), ("careful", careful)):
     ruled = [supersede.newer_wins(found, min_overlap=share) for found in deep]
     for kind, row in bench_updates.rule_by_kind(test, deep, ruled).items():
         if kind in ("updated", "lookup", "all"):
-            print(f"{name:8} {kind:8} hit@1 {row['difference']['mean']:+.0%}, p = {row['p']:.3f}")
+            print(f"{name:8} {kind:8} hit@1 {row['difference']['mean']:+.0%}, p = {row['p']:.4f}")
 
 # %% [markdown]
 # Blind, the rule helps changed facts and hurts all the rest: most of a superseded manual is still true,
@@ -766,7 +766,7 @@ for name, silent in (("as recorded", set()), ("with threshold", refused)):
     print(f"{name:15} wrong but confident {wrong}; answerable and right {kept}")
 
 # %% [markdown]
-# **Explain.** (c). The best balance on the training questions is to refuse nearly everybody: precision
+# **Explain.** (c). The best balance on the training questions is to refuse most questions: precision
 # stays close to the coin's. Wrong-but-confident falls, and the right answers fall with it. Words covered is
 # no better than chance: an unanswerable question uses the house's words, about the wrong machine.
 #
@@ -827,14 +827,14 @@ worst = max(row["obeyed"]["mean"] for row in rates.values())
 past_check = max(row["trusted"]["mean"] for row in rates.values())
 attacked = plots.bars(
     {
-        name.replace(", ", "\n"): {key: interval(row[key]) for key in names}
+        name.replace(",", "").replace(" ", "\n"): {key: interval(row[key]) for key in names}
         for name, row in rates.items()
     },
     title=f"Up to {worst:.0%} obey; {past_check:.0%} get past a check that trusts no uploads",
     ylabel="attacked questions (%)",
     caption=f"{n_attacked} questions a group, {llm.name}, {attacks['date'] if attacks else today}",
 )
-attacked.get_legend().set_bbox_to_anchor((0.5, -0.2))
+attacked.get_legend().set_bbox_to_anchor((0.5, -0.25))
 attacked.figure
 
 # %% [markdown]
@@ -906,7 +906,7 @@ if sat["figures"]["citation_precision"]:
             "C5",
             "citation precision",
             str(interval(sat["figures"]["citation_precision"])),
-            "recorded",
+            f"recorded {sat.get('date', today)}",
         ]
     )
 for kind in ("jargon", "table"):
