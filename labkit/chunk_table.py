@@ -74,7 +74,7 @@ def _damaged(db_dir: AnyPath, reason: str) -> StoreError:
 
 
 def _is_lancedbs(error: BaseException) -> bool:
-    if type(error).__name__ == "PanicException":
+    if type(error).__name__ in ("PanicException", "RustPanic"):
         return True
     words = ("lance error", "LanceError", "Lance file", "lancedb", "External error")
     kinds = RuntimeError, ValueError, OSError

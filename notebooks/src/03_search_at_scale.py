@@ -76,6 +76,8 @@ from labkit.embed import load_embedder
 n_real = 600 if settings.fast() else 4000
 clock_s = time.perf_counter()
 real = bench_vectors.embedded(n_real, load_embedder())
+
+# %%
 vectors, queries = real.vectors, real.queries  # (n, d), (q, d)
 print(f"{len(vectors)} vectors and {len(queries)} queries, {vectors.shape[1]} numbers each")
 print(f"{vectors.nbytes / 2**20:.1f} MiB, ready after {time.perf_counter() - clock_s:.0f} s")
@@ -288,6 +290,8 @@ plots.lines(
 n_slices, n_codes = 48, min(256, len(vectors) // 4)
 slices = np.split(vectors, n_slices, axis=1)  # 48 arrays (n, 8)
 trained = [kmeans(part, n_codes, rounds=4) for part in slices]
+
+# %%
 codebooks = np.stack([book for book, _ in trained])  # (m, c, d / m)
 codes = np.stack([owner for _, owner in trained], axis=1).astype(np.uint8)  # (n, m)
 print(f"{vectors[0].nbytes} bytes a vector became {codes[0].nbytes}, "
@@ -471,6 +475,8 @@ from labkit import plots_search
 searches = bench_retrieval.searches(middle["figures"]) if middle else []
 front = plots_search.pareto_front(searches)
 on_front = list(dict.fromkeys(search["kind"] for search in front))
+
+# %%
 caption = where_and_when(middle) if middle else "not recorded yet"
 title = f"One query a call, 100,000 vectors: {', '.join(on_front) or 'nothing'} on the front"
 plots_search.recall_latency(searches, title=title, caption=caption).figure
@@ -489,6 +495,8 @@ good = [search for search in searches if search["recall"] >= 0.95]
 quickest = {}
 for search in sorted(good, key=lambda one: one["batch_s"]):
     quickest.setdefault(search["kind"], search)
+
+# %%
 print(f"{'recall@10 ≥ 0.95':22} one query (p50, p95)   batch    build  on disk  resident")
 for kind, one in quickest.items():
     print(f"{kind:22} {1e3 * one['p50_s']:7.2f} {1e3 * one['p95_s']:7.2f} ms "
