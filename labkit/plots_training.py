@@ -90,7 +90,7 @@ def energy_by_rank(
             marker=MARKERS[i % 8], markevery=[2**k - 1 for k in range(len(share).bit_length())],
         )  # fmt: skip
     ax.axvline(rank, color="#444444", linewidth=1)
-    ax.annotate(f" rank {rank}", (rank, 2), fontsize="small")
+    ax.annotate(f" rank {rank}", (rank, 97), fontsize="small")
     ax.set_xscale("log", base=2)
     ticks = [2**k for k in range(len(share).bit_length())]
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
