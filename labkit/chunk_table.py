@@ -76,7 +76,7 @@ def _damaged(db_dir: AnyPath, reason: str) -> StoreError:
 def _is_lancedbs(error: BaseException) -> bool:
     if type(error).__name__ in ("PanicException", "RustPanic"):
         return True
-    words = ("lance error", "LanceError", "Lance file", "lancedb", "External error")
+    words = ("lance error", "LanceError", "Lance file", "lancedb", "External error", "panicked")
     kinds = RuntimeError, ValueError, OSError
     ours = isinstance(error, StoreError) or not isinstance(error, kinds)
     return not ours and any(word in str(error) for word in words)
