@@ -1,6 +1,6 @@
 """Abstaining by a score: what a threshold stops, what it costs, and where to put it.
 
-Knows: two signals of a retrieval (cosine, words covered), precision and recall of refusing.
+Knows: three signals of a retrieval (cosine, lead, words covered), precision and recall of refusing.
 Does not know: how hits are found (``store``) or answers scored (``exam``).
 Used by lesson 05. *Refused* means: the signal lies below the threshold.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labkit.rerank import Scorer
-from labkit.store import Hit
+from labkit.store import Hit, Store
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,16 @@ class Point:
 def coverage(question: str, hits: Sequence[Hit], scorer: Scorer) -> float:
     """Return the best share of the question's words, rare ones first, that one hit holds."""
     return max(scorer(question, [hit.passage for hit in hits]), default=0.0)
+
+
+def signals(store: Store, questions: Sequence[str], scorer: Scorer) -> dict[str, list[float]]:
+    """Return three signals that cost nothing more than the search, one number a question each."""
+    near = store.search_many(questions, k=5, mode="vector")
+    return {
+        "cosine": [hits[0].score for hits in near],
+        "lead": [hits[0].score - hits[1].score for hits in near],
+        "words covered": [coverage(q, h, scorer) for q, h in zip(questions, near, strict=True)],
+    }
 
 
 def precision_recall(scores: Sequence[float], answerable: Sequence[bool]) -> list[Point]:
@@ -58,6 +68,12 @@ def precision_recall(scores: Sequence[float], answerable: Sequence[bool]) -> lis
         if following > score:
             points.append(Point(following, stopped / n_refused, stopped / n_strange))
     return points
+
+
+def at_threshold(points: Sequence[Point], threshold: float) -> Point:
+    """Return what a threshold chosen elsewhere gives on these points."""
+    reached = [point for point in points if point.threshold <= threshold]
+    return reached[-1] if reached else points[0]
 
 
 def choose_threshold(scores: Sequence[float], answerable: Sequence[bool]) -> Point:

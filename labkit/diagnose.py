@@ -3,13 +3,14 @@
 Knows: how to tell a retrieval fault from a reading fault, an answer that was copied from one that
 was not, and the two errors of a rule that abstains below a score.
 Does not know: how hits are found (``store``) or answers written (``rag``).
-Used by lesson 04.
+Used by lessons 04 and 05.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from labkit.corpus import Document
 from labkit.evaluate_retrieval import recall_at_k, relevance
 from labkit.exam import Question
 from labkit.store import Hit
@@ -56,6 +57,31 @@ def find_fault(question: Question, hits: Sequence[Hit], *, right: bool) -> Verdi
     n = len(question.evidence)
     shown = bool(hits) and recall_at_k(relevance(question, hits), len(hits), n) == 1
     return "proof shown, not read" if shown else "proof not shown"
+
+
+def place_taken_by(question: Question, hit: Hit, documents: Mapping[str, Document]) -> str:
+    """Say what stands where the proof should: another part of its paper, or which other paper.
+
+    Parameters
+    ----------
+    documents
+        All documents by id; their metadata tell what supersedes what.
+
+    Returns
+    -------
+    str
+        ``right paper``, ``old manual`` (superseded by the right paper), ``twin`` (same subsystem,
+        another machine or year) or ``other``.
+    """
+    gold = [documents[e.document] for e in question.evidence if e.document in documents]
+    if hit.document_id in {d.id for d in gold}:
+        return "right paper"
+    if any(d.metadata.get("supersedes") == hit.document_id for d in gold):
+        return "old manual"
+    subsystem = hit.metadata.get("subsystem")
+    if subsystem and any(d.metadata.get("subsystem") == subsystem for d in gold):
+        return "twin"
+    return "other"
 
 
 def share_of_pairs_won(scores: Sequence[float], answerable: Sequence[bool]) -> float:

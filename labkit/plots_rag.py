@@ -24,7 +24,7 @@ def forest(
     differences: Mapping[str, Interval],
     *,
     title: str,
-    xlabel: str,
+    xlabel: str = "change of hit@1 (percentage points)",
     caption: str = "",
     ax: Axes | None = None,
 ) -> Axes:
@@ -44,7 +44,7 @@ def forest(
     ax = course_axes(ax, title, caption)
     for row, change in enumerate(differences.values()):
         mean, low, high = (100 * value for value in (change.mean, change.low, change.high))
-        sure = low > 0 or high < 0
+        sure = change.excludes_zero
         colour = COLOURS[0 if mean > 0 else 5] if sure else "#666666"
         ax.plot([low, high], [row, row], color=colour, linewidth=1.5)
         ax.plot(mean, row, marker="o" if mean > 0 else "s", color=colour, linestyle="none",

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from labkit.abstain import Point, choose_threshold, coverage, precision_recall
+from labkit.abstain import (
+    Point,
+    at_threshold,
+    choose_threshold,
+    coverage,
+    precision_recall,
+    signals,
+)
 from labkit.rerank import lexical
 
 SCORES, CAN = [0.9, 0.2, 0.6, 0.3, 0.6, 0.8], [True, False, False, True, True, True]
@@ -47,3 +54,22 @@ def test_coverage_is_that_of_the_best_hit(make_hit) -> None:
     hits = [make_hit("", passage="oil"), make_hit("", passage="pitch oil")]
     assert coverage("pitch oil", hits, scorer) == pytest.approx(1.0)
     assert coverage("pitch oil", [], scorer) == 0.0
+
+
+def test_a_threshold_from_elsewhere_stops_what_lies_below_it() -> None:
+    points = precision_recall(SCORES, CAN)
+    assert at_threshold(points, 0.7).threshold == 0.6
+    assert at_threshold(points, 0.8).threshold == 0.8
+    assert at_threshold(points, 0.0) == points[0]
+
+
+def test_signals_are_the_cosine_its_lead_and_the_words_covered(make_hit) -> None:
+    class Store:
+        def search_many(self, questions, *, k, mode):
+            assert mode == "vector"
+            return [[make_hit("", passage="oil", score=0.9), make_hit("", passage="", score=0.6)]]
+
+    found = signals(Store(), ["oil"], lexical(["oil pitch", "yaw"]))
+    assert found["cosine"] == [0.9]
+    assert found["lead"] == [pytest.approx(0.3)]
+    assert found["words covered"] == [pytest.approx(1.0)]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import diagnose
+from labkit.corpus import Document
 from labkit.exam import Evidence, Question
 
 GREASE = "Each bearing takes 1.6 kg of grease"
@@ -18,6 +19,10 @@ scored = st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=2, max_s
 def question(*quotes: tuple[str, str]) -> Question:
     evidence = tuple(Evidence(document, quote) for document, quote in quotes)
     return Question("q", "lookup", "How much grease does an NV-117 bearing take?", "", (), evidence)
+
+
+def a_document(name: str, **metadata: str) -> Document:
+    return Document(name, name, "manual", "", f"{name}.md", None, "", dict(metadata))
 
 
 def test_proof_and_twins_leaves_out_other_chunks_of_the_right_document(make_hit: Callable) -> None:
@@ -95,3 +100,29 @@ def test_one_group_alone_is_refused(answerable: list[bool]) -> None:
         diagnose.share_of_pairs_won([0.1, 0.2], answerable)
     with pytest.raises(ValueError, match="at least one of each"):
         diagnose.threshold_errors([0.1, 0.2], answerable, 0.15)
+
+
+@pytest.mark.parametrize(
+    ("document_id", "subsystem", "taken_by"),
+    [
+        ("SB-1", "pitch", "right paper"),
+        ("SM-117", "pitch", "old manual"),
+        ("SM-90", "pitch", "twin"),
+        ("SM-90", "yaw", "other"),
+        ("T-1", None, "other"),
+    ],
+)
+def test_the_place_of_the_proof_is_named(
+    make_hit: Callable, document_id: str, subsystem: str | None, taken_by: str
+) -> None:
+    bulletin = a_document("SB-1", supersedes="SM-117", subsystem="pitch")
+    hit = make_hit("", document_id=document_id, metadata={"subsystem": subsystem})
+    assert diagnose.place_taken_by(question(("SB-1", GREASE)), hit, {"SB-1": bulletin}) == taken_by
+
+
+def test_a_missing_subsystem_makes_no_twin(make_hit: Callable) -> None:
+    row = a_document("T-2")
+    taken_by = diagnose.place_taken_by(
+        question(("T-2", GREASE)), make_hit("", document_id="T-1"), {"T-2": row}
+    )
+    assert taken_by == "other"

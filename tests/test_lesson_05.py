@@ -13,7 +13,7 @@ from labkit import evaluate_retrieval, measure
 from labkit.store import Hit
 from labkit.supersede import newer_wins
 
-SOURCE = Path(__file__).resolve().parents[1] / "notebooks" / "src" / "drafts" / "05_measure_rag.py"
+SOURCE = Path(__file__).resolve().parents[1] / "notebooks" / "src" / "05_measure_rag.py"
 WANTED = {"hit_at", "recall_at", "one_over_rank", "ndcg", "sign_flip", "newer_wins"}
 marks = st.lists(st.sets(st.integers(0, 2)), max_size=8)
 

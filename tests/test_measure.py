@@ -159,3 +159,11 @@ def test_what_cannot_be_paired_is_refused(function) -> None:
         function([1.0, 0.0], [1.0])
     with pytest.raises(ValueError, match="0 values"):
         function([], [])
+
+
+def test_an_interval_comes_back_from_its_record_and_shows_points() -> None:
+    gap = Interval.of({"mean": 0.071, "low": 0.022, "high": 0.124, "n": 9, "p": 0.01})
+    assert gap == Interval(0.071, 0.022, 0.124, 9)
+    assert gap.in_points() == "+7.1 points (+2.2 to +12.4)"
+    assert gap.excludes_zero and not Interval(0.1, -0.1, 0.2, 9).excludes_zero
+    assert Interval(-0.1, -0.2, -0.01, 9).excludes_zero

@@ -53,10 +53,8 @@ from labkit import checks_05 as check
 from labkit import hardware
 
 started = time.perf_counter()
-machine = hardware.detect()
-where, today = hardware.describe(machine), time.strftime("%Y-%m-%d")
-installed = hardware.versions()
-print(f"{where}; torch {installed['torch']}, lancedb {installed['lancedb']}")
+where, today = hardware.describe(hardware.detect()), time.strftime("%Y-%m-%d")
+print(where, hardware.versions())
 
 # %%
 from labkit import catalogue, exam, models, settings
@@ -78,21 +76,20 @@ print(f"{store.count()} chunks; {len(test)} answerable test questions")
 # marks.
 
 # %%
+from labkit import evaluate_retrieval
+
 modes = ("vector", "text", "hybrid")
 asked = [q.question for q in test]
 hits = {mode: store.search_many(asked, k=10, mode=mode) for mode in modes}
-
-# %%
-from labkit import evaluate_retrieval
 
 marks = {
     mode: [evaluate_retrieval.relevance(q, h) for q, h in zip(test, found, strict=True)]
     for mode, found in hits.items()
 }
-both = [
-    i for i, m in enumerate(marks["hybrid"]) if len(test[i].evidence) == len(set().union(*m)) == 2
-]
-number = next((i for i in both if not marks["hybrid"][i][0]), both[0])
+
+# %%
+two = [i for i, m in enumerate(marks["hybrid"]) if len(set().union(*m)) == 2]
+number = next((i for i in two if not marks["hybrid"][i][0]), two[0])
 case, of_case = test[number], marks["hybrid"][number]
 print(f"{case.question}\n")
 for rank, (hit, pieces) in enumerate(zip(hits["hybrid"][number], of_case, strict=True), 1):
@@ -125,11 +122,11 @@ def one_over_rank(marks):
 # %%
 import numpy as np
 
-n_pieces = [len(q.evidence) for q in test]
 for mode, ranked in marks.items():
-    pairs = list(zip(ranked, n_pieces, strict=True))
     hit_1, hit_5 = (np.mean([hit_at(m, k) for m in ranked]) for k in (1, 5))
-    recall_5 = np.mean([recall_at(m, 5, n) for m, n in pairs])
+    recall_5 = np.mean(
+        [recall_at(m, 5, len(q.evidence)) for m, q in zip(ranked, test, strict=True)]
+    )
     mrr = np.mean([one_over_rank(m[:5]) for m in ranked])
     print(f"{mode:7} hit@1 {hit_1:.2f}  hit@5 {hit_5:.2f}  recall@5 {recall_5:.2f}  MRR {mrr:.2f}")
 
@@ -137,9 +134,8 @@ for mode, ranked in marks.items():
 for mode, ranked in marks.items():
     for q, m, found in zip(test, ranked, hits[mode], strict=True):
         labkits = evaluate_retrieval.score_retrieval(q, found, k=5)
-        assert labkits.hit_at_1 == hit_at(m, 1) and labkits.hit_at_k == hit_at(m, 5)
-        assert labkits.recall_at_k == recall_at(m, 5, len(q.evidence))
-        assert labkits.reciprocal_rank == one_over_rank(m[:5])
+        mine = (hit_at(m, 1), recall_at(m, 5, len(q.evidence)), one_over_rank(m[:5]))
+        assert (labkits.hit_at_1, labkits.recall_at_k, labkits.reciprocal_rank) == mine
 print(f"labkit agrees on {len(test) * len(modes)} rankings")
 
 # %% [markdown]
@@ -189,7 +185,8 @@ check.ndcg(ndcg)
 # %% [markdown]
 # labkit's metrics are held to a second opinion: a test compares them with sentence-transformers' own
 # evaluator on a public collection of images and on a generated one, to six digits.
-#
+
+# %% [markdown]
 # ## 2 Is the difference real?
 #
 # The wrong way first. You have thirty questions of your own, as most people do who compare two systems.
@@ -220,17 +217,11 @@ print(f"no win for hybrid in {np.mean(np.array(gaps) <= 0):.0%} of the samples")
 # %%
 from labkit import measure
 
-
-def in_points(gap):
-    mean, low, high = (100 * value for value in (gap.mean, gap.low, gap.high))
-    return f"{mean:+.1f} points ({low:+.1f} to {high:+.1f})"
-
-
 for mode in ("vector", "hybrid"):
     print(f"{mode:7} {measure.bootstrap_mean(right[mode])}")
 change = measure.paired_difference(right["hybrid"], right["vector"])
 p = measure.sign_flip_p(right["hybrid"], right["vector"])
-print(f"paired difference {in_points(change)}, p = {p:.4f}")
+print(f"paired difference {change.in_points()}, p = {p:.4f}")
 
 # %% [markdown]
 # The two intervals on top ask how far each score would move on another exam. Both would move together:
@@ -276,30 +267,20 @@ check.sign_flip(sign_flip)
 # variant met the same test questions, in a recorded run. All weights were tuned on training questions.
 
 # %%
-import textwrap
+from labkit import rag_report
 
-from labkit import bench_rag, results
-
-board = results.load(bench_rag.NAME)
-if board:
-    rows, origin = board["figures"]["variants"], f"recorded {board['date']}"
-    tuned = board["figures"]["tuned"]
-else:
-    print("not recorded yet; run: python -m labkit bench rag. Three live rows stand in.")
-    rows = {mode: bench_rag.score(test, hits[mode]) for mode in ("hybrid", "vector", "text")}
-    bench_rag.add_differences(rows)
-    origin, tuned = f"measured {today}", {}
-n_asked = rows["hybrid"]["metrics"]["hit_at_1"]["n"]
-print(f"{len(rows)} variants on {n_asked} questions, {origin}")
-for name, value in tuned.items():
-    print(textwrap.fill(f"tuned {name}: {value}", 92, subsequent_indent="   "))
+board = rag_report.load_board(test, hits)
+print(f"{len(board.rows)} variants on {board.n} questions, {board.origin}")
+for name, value in board.tuned.items():
+    print(f"tuned {name}: {value}")
 
 # %% [markdown]
 # - *hybrid* fuses ranks; *linear* adds scores, put on one scale
 # - *lexical rerank* counts rare words in common; *late interaction* lets each token of the question find
 #   its best match in the passage
 # - *rewriting* adds the house term where the glossary's explanation stands in the question
-#
+
+# %% [markdown]
 # **Predict.** The course's default is hybrid, 60 words, with headings. Which single change away from it
 # costs or brings most?
 #
@@ -314,23 +295,16 @@ single = [
     "hybrid, 240 words", "hybrid, overlap 15", "hybrid, overlap 30", "hybrid, rewriting",
     "hybrid, lexical rerank", "hybrid, late interaction rerank",
 ]  # fmt: skip
-changes = {name: rows[name]["difference"] for name in single if name in rows}
 
 # %%
 from labkit import plots_rag
 
-
-def interval(share):
-    return measure.Interval(**{key: share[key] for key in ("mean", "low", "high", "n")})
-
-
-ordered = {name: interval(c) for name, c in sorted(changes.items(), key=lambda c: -c[1]["mean"])}
-sure = [name for name, c in ordered.items() if c.low > 0 or c.high < 0]
+changes = rag_report.differences(board, single)
+sure = [name for name, gap in changes.items() if gap.excludes_zero]
 plots_rag.forest(
-    ordered,
-    title=f"{len(sure)} of {len(ordered)} single changes make a difference that excludes zero",
-    xlabel="change of hit@1 (percentage points)",
-    caption=f"against hybrid, 60 words, headings; {n_asked} test questions, {origin}",
+    changes,
+    title=f"{len(sure)} of {len(changes)} single changes make a difference that excludes zero",
+    caption=f"against hybrid, 60 words, headings; {board.n} test questions, {board.origin}",
 ).figure
 
 # %% [markdown]
@@ -339,16 +313,18 @@ plots_rag.forest(
 # sentences are packed anyway. Of all additions only late interaction is sure to pay.
 #
 # Filled markers exclude zero, hollow ones do not: for these the honest answer is "we cannot tell".
-#
+
+# %% [markdown]
 # Two comparisons deserve their own line: is hybrid search with headings better than vector search?
 
 # %%
+from labkit import bench_rag
+
 pairs = [("hybrid", "vector"), ("hybrid", "vector, no headings"), ("linear", "vector")]
 pairs += [("hybrid", "hybrid, no headings"), ("vector", "vector, no headings")]
-for one, other in (pair for pair in pairs if set(pair) <= rows.keys()):
-    gap = bench_rag.compare(rows[one], rows[other])
-    verdict = "excludes zero" if gap["low"] > 0 or gap["high"] < 0 else "does not exclude zero"
-    print(f"{one} − {other}: {in_points(interval(gap))}, p = {gap['p']:.4f}; {verdict}")
+for one, other in (pair for pair in pairs if set(pair) <= board.rows.keys()):
+    gap = bench_rag.compare(board.rows[one], board.rows[other])
+    print(f"{one} − {other}: {measure.Interval.of(gap).in_points()}, p = {gap['p']:.4f}")
 
 # %% [markdown]
 # Now choose. If you take the row that is best on the *test* questions, you have tuned on the test: with
@@ -358,24 +334,12 @@ for one, other in (pair for pair in pairs if set(pair) <= rows.keys()):
 # %%
 from IPython.display import Markdown
 
-from labkit import leaderboard
-
-by_train = sorted(rows, key=lambda name: -rows[name].get("train_hit_at_1", 0))
-table = []
-for place, name in enumerate(by_train, 1):
-    if place <= 6 or name == "hybrid":
-        row, m = rows[name], rows[name]["metrics"]
-        train_hit = f"{row['train_hit_at_1']:.1%}" if "train_hit_at_1" in row else "–"
-        cells = [str(interval(m[key])) for key in ("hit_at_1", "hit_at_k", "ndcg_at_k")]
-        table.append([f"{place}", name, train_hit, *cells, in_points(interval(row["difference"]))])
-header = ["place", "variant", "hit@1, training", "hit@1", "hit@5", "nDCG@5", "to default"]
-Markdown(leaderboard.table(header, table))
+Markdown(rag_report.choice_table(board))
 
 # %%
-chosen = by_train[0]
-lucky = max(rows, key=lambda name: rows[name]["metrics"]["hit_at_1"]["mean"])
-gap = rows[chosen]["difference"]
-print(f"chosen on training: {chosen}: {in_points(interval(gap))}, p = {gap['p']:.4f}")
+chosen, lucky = board.by_training[0], board.best_on_test
+gap = board.rows[chosen]["difference"]
+print(f"chosen on training: {chosen}: {measure.Interval.of(gap).in_points()}, p = {gap['p']:.4f}")
 print(f"best on the test, with hindsight: {lucky}")
 
 # %% [markdown]
@@ -403,25 +367,16 @@ for stage, seconds in stopwatch.seconds.items():
 # And k, how many passages to take? The ranks of the evidence were recorded, so every k can be read off.
 
 # %%
-from labkit import plots, ranks
+from labkit import plots
 
-
-def found_within(row, k):
-    return np.mean([any(r and r <= k for r in of_one) for of_one in ranks.unpack(row["ranks"])])
-
-
-by_k = {
-    name: [(k, 100 * found_within(rows[name], k)) for k in range(1, ranks.DEPTH + 1)]
-    for name in dict.fromkeys(("vector", "text", "hybrid", chosen))
-}
-ahead_1 = found_within(rows[chosen], 1) - found_within(rows["vector"], 1)
-ahead_10 = found_within(rows[chosen], 10) - found_within(rows["vector"], 10)
+by_k = rag_report.found_by_k(board, dict.fromkeys(("vector", "text", "hybrid", chosen)))
+ahead = [best - plain for (_, best), (_, plain) in zip(by_k[chosen], by_k["vector"], strict=True)]
 plots.lines(
     by_k,
-    title=f"Ahead of vector search by {100 * ahead_1:.0f} points at k = 1, by {100 * ahead_10:.0f} at k = 10",
+    title=f"Ahead of vector search by {ahead[0]:.0f} points at k = 1, by {ahead[-1]:.0f} at k = 10",
     xlabel="passages taken (k)",
     ylabel="questions with some evidence found (%)",
-    caption=f"{n_asked} test questions, {origin}",
+    caption=f"{board.n} test questions, {board.origin}",
 ).figure
 
 # %% [markdown]
@@ -431,16 +386,8 @@ plots.lines(
 # costs more to read. Give every variant the same 240 words of passages instead.
 
 # %%
-sizes = [
-    n for n in ("hybrid, 30 words", "hybrid", "hybrid, 120 words", "hybrid, 240 words") if n in rows
-]
-for name in sizes:
-    row = rows[name]
-    first, same = row["metrics"]["hit_at_1"]["mean"], row["found_in_reading_words"]["mean"]
-    print(
-        f"{name:18} first passage {row['words_of_first']:3.0f} words, hit@1 {first:.0%}; "
-        f"found within {bench_rag.READING_WORDS} words {same:.0%}"
-    )
+sizes = ("hybrid, 30 words", "hybrid", "hybrid, 120 words", "hybrid, 240 words")
+Markdown(rag_report.reading_table(board, sizes))
 
 # %% [markdown]
 # So the verdict turns round. Per passage, long chunks look as good as any; per word read, small ones find
@@ -459,56 +406,34 @@ for name in sizes:
 
 # %%
 shown = ["vector", "text", "hybrid", "hybrid, no headings", "linear", "hybrid, rewriting", chosen]
-by_kind = {
-    name: {kind: share["mean"] for kind, share in rows[name]["hit_at_1_by_kind"].items()}
-    for name in dict.fromkeys(shown)
-    if name in rows
-}
+by_kind = rag_report.by_kind(board, shown)
 hardest = min(by_kind["hybrid"], key=by_kind["hybrid"].get)
 plots_rag.heat(
     by_kind,
     title=f"Hardest for the default: {hardest}, {by_kind['hybrid'][hardest]:.0%} have their proof first",
     label="hit@1 (%), best of each column in bold",
-    caption=f"{n_asked} test questions, {origin}",
+    caption=f"{board.n} test questions, {board.origin}",
 ).figure
 
 # %% [markdown]
 # **Explain.** (c) for the default. Now look at the bottom row: the variant with the best average is *worse*
 # on changed facts than the default. It reads so closely that it finds the old manual's sentence.
-#
+
+# %% [markdown]
 # Vector search alone fails on tables just as badly: a row of numbers has
 # little meaning to be near to, while a part number matches word for word. For jargon it is the other way
 # round, and fusing the two gets more than either. That is claim C7, both halves of it.
 #
 # Read the failures themselves. What stands in the place of the proof?
 
-
-# %%
-def place_taken_by(question, hit):
-    gold = [documents[e.document] for e in question.evidence if e.document in documents]
-    if hit.document_id in {d.id for d in gold}:
-        return "right paper"
-    if any(d.metadata.get("supersedes") == hit.document_id for d in gold):
-        return "old manual"
-    if any(d.metadata.get("subsystem") == hit.metadata.get("subsystem") for d in gold):
-        return "twin"
-    return "other"
-
-
 # %%
 from labkit import corpus
 
 papers = [settings.data_dir() / name for name in ("documents", "tables")]
 documents = {d.id: d for d in corpus.read_documents(papers, unreadable=[])}
-failed = [
-    (q, h[0]) for q, h, m in zip(test, hits["hybrid"], marks["hybrid"], strict=True) if not m[0]
-]
-causes = {q.kind: {} for q, _ in failed}
-for question, first in failed:
-    cause = place_taken_by(question, first)
-    causes[question.kind][cause] = causes[question.kind].get(cause, 0) + 1
-
-# %%
+asked_of = zip(test, hits["hybrid"], marks["hybrid"], strict=True)
+failed = [(q, found[0]) for q, found, m in asked_of if not m[0]]
+causes = rag_report.causes(failed, documents)
 stale = sum(row.get("old manual", 0) for row in causes.values())
 plots.counts(
     causes,
@@ -518,6 +443,8 @@ plots.counts(
 ).figure
 
 # %%
+import textwrap
+
 for kind in ("updated", "lookup", "table"):
     question, first = next(pair for pair in failed if pair[0].kind == kind)
     print(f"{kind}: {question.question}\n   right: {question.answer}")
@@ -616,7 +543,7 @@ check.newer_wins(newer_wins)
 # blind. The careful one uses what the training questions chose.
 
 # %%
-from labkit import bench_updates, supersede
+from labkit import bench_updates, results, supersede
 
 deep = store.search_many(asked, k=20, mode="hybrid")
 updates = results.load(f"updates-{llm.name.lower()}")
@@ -638,25 +565,18 @@ for name, share in (("blind", 0.0), ("careful", careful)):
 # %%
 if updates:
     figures = updates["figures"]
-    states = {name: dict(state) for name, state in figures["states"].items()}
     n_new, seconds = figures["bulletins"]["n_documents"], figures["reingest_s"]
     print(f"{n_new} bulletins, {figures['bulletins']['n_chunks']} chunks: {seconds:.1f} s")
     print(f"old version gives the old hits: {figures['old_version_gives_old_hits']}")
 else:
-    print("not recorded yet; run: python -m labkit bench updates. Retrieval alone, live:")
-    states = {"after": {"first_new": vars(measure.bootstrap_mean(right["hybrid"]))}}
+    print(f"not recorded yet; run: {bench_updates.COMMAND}. Retrieval alone, live:")
 
 # %%
-labels = {"first_new": "passage: new", "first_old": "passage: old",
-          "says_new": "answer: new", "says_old": "answer: old"}  # fmt: skip
-groups = {
-    text: {name: interval(state[key]) for name, state in states.items() if key in state}
-    for key, text in labels.items()
-}
-new_values = {name: state["first_new"]["mean"] for name, state in states.items()}
+states = rag_report.update_states(updates, right["hybrid"])
+told = (f"{state} {share.mean:.0%}" for state, share in states["passage: new"].items())
 plots.bars(
-    groups,
-    title="New value first: " + ", ".join(f"{name} {v:.0%}" for name, v in new_values.items()),
+    states,
+    title="New value first: " + ", ".join(told),
     ylabel="questions of kind updated (%)",
     caption=f"recorded {updates['date']}, {llm.name}" if updates else f"live, {today}",
 ).figure
@@ -673,7 +593,6 @@ plots.bars(
 # how many hold the proof (*precision*)? Of the documents that hold it, how many were cited (*recall*)?
 
 # %%
-whole = exam.load_exam("test")
 sat = results.load(f"exam-rag-{llm.name.lower()}")
 if sat is None:
     from labkit import sit_exam
@@ -681,12 +600,12 @@ if sat is None:
     print("not recorded yet; run: python -m labkit exam --system rag. A live sample stands in.")
     sat = sit_exam.sit("rag", limit=4, store=store, llm=llm)
 answers = {row["id"]: row for row in sat["figures"]["answers"]}
-sat_questions = [q for q in whole if q.id in answers]
+sat_questions = [q for q in exam.load_exam("test") if q.id in answers]
 
 # %%
 for name in ("citation_precision", "citation_recall", "wrong_but_confident"):
     share = sat["figures"][name]
-    print(f"{name:20} {interval(share)} of {share['n']}" if share else f"{name}: nothing to judge")
+    print(name, f"{measure.Interval.of(share)} of {share['n']}" if share else "nothing to judge")
 for cites in (True, False):
     group = [r["exact_match"] for r in answers.values() if bool(r["cited"]) is cites]
     words = "with a citation" if cites else "without"
@@ -695,7 +614,8 @@ for cites in (True, False):
 # %% [markdown]
 # A citation is worth something: with one, an answer is right several times as often as without. It is not
 # proof: most cited answers are still wrong, since the right paper was read wrongly.
-#
+
+# %% [markdown]
 # An answer that is wrong and does not say so is the expensive kind. Refusing would help, if you knew
 # when. Three signals cost nothing: the cosine of the best passage, its lead over the second, and the
 # share of the question's words, rare ones first, that the best passages cover.
@@ -709,57 +629,39 @@ for cites in (True, False):
 # %%
 from labkit import abstain, diagnose
 
-passages = [c.passage for d in documents.values() for c in corpus.chunk_document(d)]
-scorer = rerank.lexical(passages)
-
-
-def signals(questions):
-    texts = [q.question for q in questions]
-    near = store.search_many(texts, k=5, mode="vector")
-    return {
-        "cosine": [h[0].score for h in near],
-        "lead": [h[0].score - h[1].score for h in near],
-        "words covered": [abstain.coverage(q, h, scorer) for q, h in zip(texts, near, strict=True)],
-    }
-
+scorer = rerank.lexical([c.passage for d in documents.values() for c in corpus.chunk_document(d)])
+train, whole = (exam.load_exam(part)[::few] for part in ("train", "test"))
+can_train, can_test = ([bool(q.evidence) for q in part] for part in (train, whole))
+on_train = abstain.signals(store, [q.question for q in train], scorer)
+on_test = abstain.signals(store, [q.question for q in whole], scorer)
 
 # %%
-train = exam.load_exam("train")[::few]
-whole = whole[::few]
-can_train, can_test = ([bool(q.evidence) for q in part] for part in (train, whole))
-on_train, on_test = signals(train), signals(whole)
 for name in on_train:
-    won = [diagnose.share_of_pairs_won(s[name], can)
-           for s, can in ((on_train, can_train), (on_test, can_test))]  # fmt: skip
-    print(f"{name:14} answerable wins {won[0]:.0%} of pairs on training, {won[1]:.0%} on test")
+    here = diagnose.share_of_pairs_won(on_test[name], can_test)
+    there = diagnose.share_of_pairs_won(on_train[name], can_train)
+    print(f"{name:14} answerable wins {there:.0%} of pairs on training, {here:.0%} on test")
 
 # %%
 points = {name: abstain.choose_threshold(values, can_train) for name, values in on_train.items()}
 curves = {name: abstain.precision_recall(on_test[name], can_test) for name in ("cosine", "lead")}
-here = {
-    name: max((p for p in curve if p.threshold <= points[name].threshold),
-              key=lambda p: p.threshold, default=curve[0])
-    for name, curve in curves.items()
-}  # fmt: skip
+reached = {name: abstain.at_threshold(c, points[name].threshold) for name, c in curves.items()}
 base_rate = 1 - np.mean(can_test)
 plots_rag.precision_recall(
     curves,
     base_rate=base_rate,
-    chosen=here,
-    title=f"At the chosen threshold {here['cosine'].precision:.0%} of the refused had no answer;\n"
+    chosen=reached,
+    title=f"At the chosen threshold {reached['cosine'].precision:.0%} of the refused had no answer;\n"
     f"refusing by coin: {base_rate:.0%}",
     caption=f"{len(whole)} test questions, thresholds from {len(train)} training questions, {today}",
 ).figure
 
 # %%
-refused = {
-    q.id for q, s in zip(whole, on_test["cosine"], strict=True) if s < points["cosine"].threshold
-}
+low = np.array(on_test["cosine"]) < points["cosine"].threshold
+refused = {q.id for q, silent in zip(whole, low, strict=True) if silent}
 for name, silent in (("as recorded", set()), ("with threshold", refused)):
     said = [exam.ABSTENTION if q.id in silent else answers[q.id]["text"] for q in sat_questions]
     scores = [
-        exam.score_answer(q, text, citations=[])
-        for q, text in zip(sat_questions, said, strict=True)
+        exam.score_answer(q, t, citations=[]) for q, t in zip(sat_questions, said, strict=True)
     ]
     wrong = measure.bootstrap_mean([s.wrong_but_confident for s in scores])
     kept = measure.bootstrap_mean([s.exact_match for s in scores if s.answerable])
@@ -821,16 +723,12 @@ attacks = results.load(f"injection-{llm.name.lower()}")
 rates = attacks["figures"]["rates"] if attacks else bench_injection.rates(live)
 if not attacks:
     print("not recorded yet; run: python -m labkit bench injection. The live sample stands in.")
-names = ("shown", "obeyed", "backed", "trusted")
-n_attacked = next(iter(rates.values()))["obeyed"]["n"]
-worst = max(row["obeyed"]["mean"] for row in rates.values())
-past_check = max(row["trusted"]["mean"] for row in rates.values())
+shares = rag_report.attack_shares(rates)
+n_attacked = next(iter(shares.values()))["obeyed"].n
+worst, unseen = (max(row[k].mean for row in shares.values()) for k in ("obeyed", "trusted"))
 attacked = plots.bars(
-    {
-        name.replace(",", "").replace(" ", "\n"): {key: interval(row[key]) for key in names}
-        for name, row in rates.items()
-    },
-    title=f"Up to {worst:.0%} obey; {past_check:.0%} get past a check that trusts no uploads",
+    shares,
+    title=f"Up to {worst:.0%} obey; {unseen:.0%} get past a check that trusts no uploads",
     ylabel="attacked questions (%)",
     caption=f"{n_attacked} questions a group, {llm.name}, {attacks['date'] if attacks else today}",
 )
@@ -838,9 +736,9 @@ attacked.get_legend().set_bbox_to_anchor((0.5, -0.25))
 attacked.figure
 
 # %% [markdown]
-# **Explain.** (c). The template's marks work where they are let through, and `rag.plain` closes that door nearly
-# shut. But the prompt that makes the model read also makes it believe: the careless one resists lies
-# only because little is read through it. The citation check stops next to nothing, since the planted paper
+# **Explain.** (c). The template's marks work where they are let through; `rag.plain` nearly closes that
+# door. But the prompt that makes the model read also makes it believe: the careless one resists lies
+# only because little is read through it. The citation check stops next to nothing: the planted paper
 # *is* the source.
 #
 # What helps is to know who wrote a paper. With uploads not counted, nothing gets through. (With one
@@ -879,51 +777,10 @@ attacked.figure
 # | C7 | A vector database searches by similarity, and is what makes RAG work | here |
 
 # %%
-base = results.load(f"exam-base-{llm.name.lower()}")
-facts = []
-if base:
-    for claim, key in (("C1", "exact_match"), ("C5", "wrong_but_confident")):
-        told = [
-            f"{who} {interval(run['figures'][key])}"
-            for who, run in (("closed book", base), ("RAG", sat))
-        ]
-        facts.append([claim, key.replace("_", " "), "; ".join(told), f"recorded {base['date']}"])
-if updates:
-    speed = (
-        f"{updates['figures']['reingest_s']:.1f} s; new value first {new_values['before']:.0%} → "
-    )
-    facts.append(
-        [
-            "C4",
-            "re-index, all bulletins",
-            speed + f"{new_values['after']:.0%}, with the rule {new_values['newer wins']:.0%}",
-            f"recorded {updates['date']}",
-        ]
-    )
-if sat["figures"]["citation_precision"]:
-    facts.append(
-        [
-            "C5",
-            "citation precision",
-            str(interval(sat["figures"]["citation_precision"])),
-            f"recorded {sat.get('date', today)}",
-        ]
-    )
-for kind in ("jargon", "table"):
-    told = [
-        f"{name} {interval(rows[name]['hit_at_1_by_kind'][kind])}"
-        for name in ("vector", "text", "hybrid")
-    ]
-    facts.append(["C7", f"hit@1, {kind}", "; ".join(told), origin])
-header = ["claim", "measure", "result, 95 % interval", "measured, recorded or cited"]
-Markdown(leaderboard.table(header, facts))
+exams = {"closed book": results.load(f"exam-base-{llm.name.lower()}"), "RAG": sat}
+Markdown(rag_report.claims_table(board, exams, updates))
 
 # %%
 workshop.cleanup()
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")
 print(f"Peak memory of this process: {measure.peak_rss_bytes() / hardware.GIB:.1f} GiB.")
-times = results.load("lesson-times")
-recorded_s = times["figures"]["lesson_s"].get("05_measure_rag") if times else None
-print(
-    f"Recorded on quiet cores: {recorded_s:.0f} s" if recorded_s else "Recorded: not measured yet"
-)
