@@ -17,7 +17,7 @@ from labkit.embed import DEFAULT_MODEL, Embedder, load_embedder
 from labkit.fetch import model_dir
 
 N_CHUNKS = 300
-REPEATS = 5
+REPEATS = 3
 
 
 def run(
