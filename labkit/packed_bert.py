@@ -83,12 +83,13 @@ class _Layer:
         self._narrow = layer.output
 
     def __call__(self, x: Any, runs: list[tuple[int, int]]) -> Any:
+        import torch
         from torch.nn.functional import gelu, linear
 
         blocks = linear(x, self._weight, self._bias).split([length * n for length, n in runs])
         mixed = [self._attend(b, *run) for b, run in zip(blocks, runs, strict=True)]
-        x = self._added(self._after_attention, mixed, x)
-        return self._added(self._narrow, [gelu(self._widen(x))], x)
+        x = self._added(self._after_attention, torch.cat(mixed), x)
+        return self._added(self._narrow, gelu(self._widen(x)), x)
 
     def _attend(self, block: Any, length: int, n: int) -> Any:
         from torch.nn.functional import scaled_dot_product_attention
@@ -98,7 +99,5 @@ class _Layer:
         return mixed.transpose(1, 2).reshape(n * length, -1)
 
     @staticmethod
-    def _added(output: Any, parts: list[Any], x: Any) -> Any:
-        import torch
-
-        return output.LayerNorm(output.dense(torch.cat(parts)) + x)
+    def _added(output: Any, change: Any, x: Any) -> Any:
+        return output.LayerNorm(output.dense(change) + x)
