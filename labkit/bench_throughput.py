@@ -56,11 +56,12 @@ def run(
         "smallest_cosine": cosine,
         "words_a_chunk": statistics.mean(words),
     }
-    config: dict[str, Any] = {
+    config = {
         "command": "python -m labkit bench throughput",
         "documents": documents.name,
+        "repeats": repeats,
+        "model": DEFAULT_MODEL,
     }
-    config |= {"repeats": repeats, "model": DEFAULT_MODEL}
     results.record("bench-ingest-throughput", figures, config=config, folder=folder)
     return figures
 
