@@ -118,6 +118,9 @@ def batch(questions: list[exam.Question]) -> dict[str, torch.Tensor]:
             for name, value in (("input_ids", ids), ("labels", labels))}  # fmt: skip
 
 
+# %% [markdown]
+# Look at one example: what is graded of it?
+
 # %%
 first = lessons[0]
 example = batch([first])
@@ -169,7 +172,8 @@ for name, n_bytes in full_bytes.items():
 #
 # A matrix of *rank* r is a sum of r "columns times rows". Any matrix can be approximated by one of rank r.
 # The *singular values* tell how good that gets: their squares sum to the squared entries.
-#
+
+# %% [markdown]
 # Here is an experiment. We fully train two matrices of one layer, and look at the *update*: weight
 # after, minus weight before.
 #
@@ -193,12 +197,18 @@ for step in range(2 if settings.fast() else 8):
     learner.zero_grad()
 print(f"loss of the last batch: {loss.item():.2f}")
 
+# %% [markdown]
+# Keep the update, and put the old weights back: the model is to be as it was.
+
 # %%
 updates = {name: layer.weight.detach().float() - before[name] for name, layer in watched.items()}
 with torch.no_grad():
     for name, layer in watched.items():
         layer.weight.copy_(before[name])
         layer.weight.requires_grad_(False)
+
+# %% [markdown]
+# Random numbers of the same shape join in: nothing about them has a low rank.
 
 # %%
 matrices = {
@@ -525,6 +535,9 @@ gap = (outputs["ours"].logits - outputs["peft"].logits).abs().max().item()
 largest = outputs["peft"].logits.abs().max().item()
 print(f"largest difference of an output {gap:.1e}, of outputs up to {largest:.0f}")
 
+# %% [markdown]
+# Equal outputs could still hide unequal learning. So compare the gradients, matrix by matrix.
+
 # %%
 model.zero_grad()
 for result in outputs.values():
@@ -568,6 +581,9 @@ for name, (r, alpha) in list(recipes.items())[: 2 if settings.fast() else None]:
     lora.inject(model, rank=r, alpha=alpha)
     runs[name] = train(2 if settings.fast() else 10, size=2)
     print(f"{name:17} scale {alpha / r:6.3f}  last four losses {sum(runs[name][-4:]) / 4:.2f}")
+
+# %% [markdown]
+# How far apart do runs end that share their scale, and runs that do not?
 
 # %%
 ends = [sum(losses_run[-4:]) / 4 for losses_run in runs.values()]
