@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from labkit import catalogue, hardware, results
+from labkit.fast_lora import speed_up
 from labkit.models import LanguageModel, load_language_model
 from labkit.training_data import Example, encode, length_grouped_order
 
@@ -136,6 +137,8 @@ def train(
     formats = precision(config.method, hardware.detect())
     llm = base or load_base(config, formats)
     model = prepare(llm.model, config)
+    if config.method == "lora" and not formats.autocast_fp16:
+        speed_up(model)
     rows = [encode(example, llm.tokenizer, max_tokens=config.max_tokens) for example in examples]
     watched = [encode(e, llm.tokenizer, max_tokens=config.max_tokens) for e in evaluation]
     order = length_grouped_order(
