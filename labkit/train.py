@@ -27,7 +27,7 @@ class TrainConfig:
     """One training run; the learning rate's default suits the method.
 
     ``rank`` is the width of the adapter's two matrices; their product is multiplied by
-    ``alpha / rank`` before it is added.
+    ``alpha / rank`` before it is added. ``command`` repeats the run; it is kept with the result.
     """
 
     model: str
@@ -42,6 +42,7 @@ class TrainConfig:
     checkpointing: bool = False
     save_every: int = 25
     seed: int = 0
+    command: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
