@@ -99,7 +99,7 @@ def _product() -> Any:
             return out
 
         @staticmethod
-        def backward(ctx: Any, grad: torch.Tensor) -> tuple:  # type: ignore[override]
+        def backward(ctx: Any, grad: torch.Tensor) -> tuple:
             x, weight, a, b, narrow = ctx.saved_tensors
             grad_narrow = ctx.scale * (grad @ b.to(grad.dtype))  # (n, rank)
             grad_b = ctx.scale * (grad.T @ narrow)
