@@ -26,7 +26,7 @@ Rows = Sequence[dict[str, list[int]]]
 
 
 def run(
-    *, n_examples: int = 32, repeats: int = 5, batch_size: int = 8, folder: Path | None = None
+    *, n_examples: int = 16, repeats: int = 5, batch_size: int = 8, folder: Path | None = None
 ) -> dict:
     """Time every engine ``repeats`` times in a rotating order, and record medians and peaks.
 
