@@ -21,6 +21,7 @@ from labkit.chunking import chunk_document
 from labkit.corpus import AnyPath, Document, Unreadable, as_paths, read_documents
 from labkit.embed import Embedder
 from labkit.filters import arrow_field, kind_of, metadata_columns, metadata_values
+from labkit.measure import give_back_freed_memory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -166,6 +167,7 @@ class Ingestion:
             ours = col("document_key").isin([lit(key) for key in replaced])
             merge = merge.when_not_matched_by_source_delete(ours)
         merge.execute(batch)
+        give_back_freed_memory()
         self._counts["chunks_embedded"] += len(rows)
 
     def _remove_vanished(self, roots: list[str]) -> None:

@@ -85,17 +85,22 @@ def peak_rss_bytes() -> int:
 
 
 def rss_bytes() -> int:
-    """Return the memory that this process holds now, in bytes; what it freed is given back first.
+    """Return the bytes that this process holds now; what it freed is given back first."""
+    import psutil
 
-    C's allocator keeps freed memory for later, which says nothing about what is in use.
+    give_back_freed_memory()
+    return psutil.Process().memory_info().rss
+
+
+def give_back_freed_memory() -> None:
+    """Have C's allocator return what was freed; it keeps a share for each thread for later.
+
+    With many threads and arrays of ever new sizes that share grows for hours.
     """
     import ctypes
 
-    import psutil
-
     if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
         ctypes.CDLL(None).malloc_trim(0)
-    return psutil.Process().memory_info().rss
 
 
 def bootstrap_mean(
