@@ -1,0 +1,344 @@
+"""The thirteen claims and the rules that judge them: each a small pure function of recorded runs.
+
+Knows: which numbers decide a claim, and where the line is drawn. Does not know: how a verdict is
+shown (``verdicts``) or measured. An interval that excludes zero decides; a mean never does.
+Used by ``verdicts``.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+
+from labkit import ranks
+from labkit.exam import KINDS
+from labkit.measure import Interval, paired_difference
+from labkit.verdict_memory import CLAIMS as MEMORY_CLAIMS
+from labkit.verdicts import Claim, Outcome, Records, of_parts
+
+BASE, RAG = "exam-base-{model}", "exam-rag-{model}"
+LORA, BOTH = "exam-lora-{model}", "exam-both-{model}"
+FULL, QLORA = "exam-both-{model}-full", "exam-both-{model}-qlora"
+NF4 = "exam-rag-{model}-nf4"
+METHODS, DATA_SIZE = "methods-{model}", "data-size-{model}"
+ANSWERABLE: tuple[str, ...] = tuple(kind for kind in KINDS if kind != "unanswerable")
+MARGIN = 0.05  # "close to" means: at most five points below, at the worse end of the interval
+LITTLE = 30  # examples
+
+
+def _exam(system: str, method: str = "lora") -> str:
+    tune = f"python -m labkit finetune --method {method} --out adapters/{method} && "
+    tuned = f" --tuned adapters/{method}"
+    return f"{tune}python -m labkit exam --system {system}{tuned}"
+
+
+COMMANDS = {
+    BASE: "python -m labkit exam --system base",
+    RAG: "python -m labkit exam --system rag",
+    LORA: _exam("lora"),
+    BOTH: _exam("both"),
+    FULL: _exam("both", "full"),
+    QLORA: _exam("both", "qlora"),
+    NF4: "lesson 08 (the base model's exam in 4 bits)",
+    METHODS: "lesson 08 (full, LoRA and QLoRA side by side)",
+    DATA_SIZE: "lesson 09 (score against number of examples)",
+    "bench-rag-variants": "python -m labkit bench rag",
+    "updates-{model}": "python -m labkit bench updates",
+    "gpu-*": "make bench-gpu",
+}
+
+
+def _needs(*patterns: str) -> Mapping[str, str]:
+    return {pattern: COMMANDS[pattern] for pattern in patterns}
+
+
+def listed(parts: Mapping[str, Interval]) -> str:
+    """Return named differences in points, as one line."""
+    return "; ".join(f"{name} {change.in_points()}" for name, change in parts.items())
+
+
+def outside_data(records: Records) -> Outcome:
+    """Judge C1: RAG minus closed book, exact match, by kind of question that has an answer."""
+    parts = {
+        kind: records.difference(RAG, BASE, "exact_match", kinds=[kind]) for kind in ANSWERABLE
+    }
+    return of_parts(
+        {kind: change.low > 0 for kind, change in parts.items()},
+        listed(parts),
+        condition="the question is of the kind: {parts}",
+    )
+
+
+def house_language(records: Records) -> Outcome:
+    """Judge C2: LoRA closed book minus RAG, in house format and in house terms."""
+    parts = {
+        "the house format": records.difference(LORA, RAG, "house_format"),
+        "the house terms": records.difference(LORA, RAG, "house_terms"),
+    }
+    return of_parts(
+        {name: change.low > 0 for name, change in parts.items()},
+        listed(parts),
+        condition="language means {parts}",
+    )
+
+
+def data_quality(records: Records) -> Outcome:
+    """Judge C3: few examples against none, and 20 % noisy labels against clean ones."""
+    rows = records.matching(DATA_SIZE)[0]["figures"]["runs"]
+    clean = {row["n_examples"]: row for row in rows if not row["noise"]}
+    noisy = next(row for row in rows if row["noise"])
+    few = max(n for n in clean if 0 < n <= LITTLE)
+    parts = {
+        f"{few} examples against none": _between(clean[few], clean[0]),
+        "noisy against clean labels": _between(noisy, clean[noisy["n_examples"]]),
+    }
+    little, noise = parts.values()
+    return of_parts(
+        {"little data": not little.low > 0, "noisy labels": noise.high < 0},
+        listed(parts),
+        condition="it is about {parts}",
+    )
+
+
+def _between(one: dict, other: dict) -> Interval:
+    a, b = ({row["id"]: row["exact_match"] for row in run["answers"]} for run in (one, other))
+    shared = sorted(a.keys() & b.keys())
+    return paired_difference([a[name] for name in shared], [b[name] for name in shared])
+
+
+def changing_data(records: Records) -> Outcome:
+    """Judge C4: new minus old value in first place, and seconds beside re-training's."""
+    figures = records.matching("updates-{model}")[0]["figures"]
+    names = {"after": "new facts are only added", "newer wins": "a rule lets the newer win"}
+    parts = {}
+    for state, name in names.items():
+        first = [row["first"] for row in figures["states"][state]["answers"]]
+        new, old = ([float(place == value) for place in first] for value in ("new", "old"))
+        parts[name] = paired_difference(new, old)
+    train_s = records.matching(METHODS)[0]["figures"]["methods"]["lora"]["train_s"]
+    sooner = figures["reingest_s"] < train_s
+    told = f"new minus old value first: {listed(parts)}; re-index {figures['reingest_s']:.1f} s, "
+    return of_parts(
+        {name: sooner and change.low > 0 for name, change in parts.items()},
+        f"{told}re-train {train_s:.0f} s",
+        condition="{parts}",
+    )
+
+
+def sources(records: Records) -> Outcome:
+    """Judge C5: citations, confident errors and refusals, RAG beside closed book."""
+    cited = Interval.of(records.matching(RAG)[0]["figures"]["citation_precision"])
+    invented = records.difference(RAG, BASE, "wrong_but_confident", kinds=ANSWERABLE)
+    refused = records.difference(RAG, BASE, "exact_match", kinds=["unanswerable"])
+    return of_parts(
+        {
+            "sources that are right when cited": cited.low > 0.5,
+            "fewer confident errors where an answer exists": invented.high < 0,
+            "refusals where none exists": refused.low > 0,
+        },
+        f"citations right {cited}; wrong but confident {invented.in_points()}; "
+        f"refused rightly {refused.in_points()}",
+        condition="you ask for {parts}",
+    )
+
+
+def combination(records: Records) -> Outcome:
+    """Judge C6: both minus RAG and both minus LoRA, exact match, by kind."""
+    parts = {
+        kind: [
+            records.difference(BOTH, other, "exact_match", kinds=[kind]) for other in (RAG, LORA)
+        ]
+        for kind in KINDS
+    }
+    whole = {
+        f"minus {name}": records.difference(BOTH, other, "exact_match")
+        for name, other in (("RAG", RAG), ("LoRA", LORA))
+    }
+    told = "; ".join(
+        f"{kind} {100 * one.mean:+.0f} and {100 * other.mean:+.0f}"
+        for kind, (one, other) in parts.items()
+    )
+    return of_parts(
+        {kind: all(change.low > 0 for change in changes) for kind, changes in parts.items()},
+        f"both {listed(whole)}; by kind, minus RAG and minus LoRA: {told}",
+        condition="the question is of the kind: {parts}",
+    )
+
+
+def similarity(records: Records) -> Outcome:
+    """Judge C7: vector, text and hybrid search, hit@1, on paraphrases (jargon) and on all."""
+    figures = records.matching("bench-rag-variants")[0]["figures"]
+    kinds = figures["kinds"]
+    found = {
+        name: ranks.per_question(ranks.unpack(figures["variants"][name]["ranks"]))["hit_at_1"]
+        for name in ("vector", "text", "hybrid")
+    }
+
+    def gap(one: str, other: str, wanted: Sequence[str]) -> Interval:
+        chosen = [i for i, kind in enumerate(kinds) if kind in wanted]
+        return paired_difference([found[one][i] for i in chosen], [found[other][i] for i in chosen])
+
+    parts = {
+        "vector minus text, jargon": gap("vector", "text", ["jargon"]),
+        "hybrid minus text, all kinds": gap("hybrid", "text", KINDS),
+        "vector minus hybrid, all kinds": gap("vector", "hybrid", KINDS),
+    }
+    paraphrase, added, alone = parts.values()
+    return of_parts(
+        {
+            "beats word search on paraphrases": paraphrase.low > 0,
+            "is added to word search": added.low > 0,
+            "works alone": alone.low > -MARGIN,
+        },
+        listed(parts),
+        condition="similarity {parts}",
+    )
+
+
+def lora_quality(records: Records) -> Outcome:
+    """Judge C8: LoRA minus full fine-tuning in the exam, and seconds of the same training."""
+    change = records.difference(BOTH, FULL, "exact_match")
+    table = records.matching(METHODS)[0]["figures"]["methods"]
+    ratio = table["full"]["train_s"] / table["lora"]["train_s"]
+    return of_parts(
+        {"quality": change.low > -MARGIN, "speed": ratio > 1},
+        f"LoRA minus full {change.in_points()}; full takes {ratio:.2f}× the time of LoRA",
+        condition="it is about {parts}",
+    )
+
+
+def qlora_speed(records: Records) -> Outcome:
+    """Judge C11: QLoRA's step time over LoRA's, step by step, on a card."""
+    ratios = dict(_step_ratios(records))
+    near = {name: 1.15 <= ratio <= 1.45 for name, ratio in ratios.items()}
+    values = ratios.values()
+    outcome = of_parts(
+        near,
+        f"{min(values):.2f}× to {max(values):.2f}×, median {median(values):.2f}× over {len(near)} "
+        f"steps; {sum(near.values())} of them within 15–45 % more",
+        condition="the step is one of {parts}",
+    )
+    if outcome.state != "holds only if":
+        return outcome
+    tokens = sorted(int(name.split("×")[-2].split()[-1]) * int(name.split("×")[-1])
+                    for name, holds in near.items() if holds)  # fmt: skip
+    return Outcome(
+        outcome.state, outcome.finding, f"a step holds some {tokens[0]} to {tokens[-1]} tokens"
+    )
+
+
+def _step_ratios(records: Records) -> Iterator[tuple[str, float]]:
+    for run in records.matching("gpu-*"):
+        times: dict[str, dict[str, float]] = {}
+        for point in run["figures"]["points"]:
+            step = point["step"]
+            plain = point["engine"] == "loop" and point["attention"] == "sdpa"
+            if point["status"] == "measured" and plain and not point["compiled"]:
+                kept = ", checkpointed" if step["checkpointing"] else ""
+                name = f"{point['model']}{kept} {step['batch']}×{step['seq']}"
+                times.setdefault(name, {})[step["method"]] = median(point["step_s"])
+        for name, by_method in times.items():
+            if {"lora", "qlora"} <= by_method.keys():
+                yield f"{run['name']} {name}", by_method["qlora"] / by_method["lora"]
+
+
+def repaired(records: Records) -> Outcome:
+    """Judge C12: what 4-bit rounding costs, and whether an adapter brings it back."""
+    damage = records.difference(NF4, RAG, "exact_match")
+    rest = records.difference(QLORA, BOTH, "exact_match")
+    finding = f"NF4 minus bf16 without adapter {damage.in_points()}; with {rest.in_points()}"
+    if not damage.high < 0:
+        return Outcome("does not hold here", f"{finding}; there is no damage to repair")
+    return of_parts({"": rest.low > -MARGIN}, finding, condition="")
+
+
+CLOSE = f"at most {100 * MARGIN:.0f} points below"
+CLAIMS: tuple[Claim, ...] = tuple(
+    sorted(
+        (
+            Claim(
+                "C1",
+                "When answers need outside data, choose RAG.",
+                "RAG minus closed book, paired, excludes zero for a kind",
+                "05 §4, 09",
+                _needs(RAG, BASE),
+                outside_data,
+            ),
+            Claim(
+                "C2",
+                "For stable, exact domain language, fine-tuning is better.",
+                "LoRA without passages minus RAG, paired, excludes zero",
+                "09",
+                _needs(LORA, RAG),
+                house_language,
+            ),
+            Claim(
+                "C3",
+                "Fine-tuning needs a high-quality data set; with little data it changes little.",
+                f"at most {LITTLE} examples gain nothing sure, and noisy labels lose surely",
+                "09",
+                _needs(DATA_SIZE),
+                data_quality,
+            ),
+            Claim(
+                "C4",
+                "When data change often, fine-tuning becomes awkward; RAG is flexible.",
+                "after re-indexing the new value stands first more often than the old, surely, "
+                "and sooner than after re-training",
+                "05 §5, 09",
+                _needs("updates-{model}", METHODS),
+                changing_data,
+            ),
+            Claim(
+                "C5",
+                "RAG lets you find the source and reduces hallucination.",
+                "citations surely right more often than not; confident errors surely fewer; "
+                "the unanswerable surely refused more often",
+                "05 §6, 09",
+                _needs(RAG, BASE),
+                sources,
+            ),
+            Claim(
+                "C6",
+                "Combining RAG and fine-tuning is best.",
+                "both minus RAG and both minus LoRA exclude zero for a kind",
+                "09",
+                _needs(BOTH, RAG, LORA),
+                combination,
+            ),
+            Claim(
+                "C7",
+                "A vector database searches by similarity, and that is what makes RAG work.",
+                "vector minus text on jargon and hybrid minus text exclude zero; "
+                f"vector is {CLOSE} hybrid",
+                "05 §3",
+                _needs("bench-rag-variants"),
+                similarity,
+            ),
+            Claim(
+                "C8",
+                "LoRA is fast and close to full fine-tuning in quality.",
+                f"LoRA is {CLOSE} full, at the interval's worse end, and takes less time",
+                "08",
+                _needs(BOTH, FULL, METHODS),
+                lora_quality,
+            ),
+            Claim(
+                "C11",
+                "QLoRA training is about 30 % slower than LoRA.",
+                "step time 1.15 to 1.45 times LoRA's, for each batch and length",
+                "08",
+                _needs("gpu-*"),
+                qlora_speed,
+            ),
+            Claim(
+                "C12",
+                "QLoRA uses LoRA to repair the quantization error.",
+                f"NF4 surely costs exam points, and QLoRA is {CLOSE} LoRA",
+                "08",
+                _needs(NF4, RAG, QLORA, BOTH),
+                repaired,
+            ),
+            *MEMORY_CLAIMS,
+        ),
+        key=lambda claim: int(claim.name[1:]),
+    )
+)
