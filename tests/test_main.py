@@ -17,7 +17,7 @@ from labkit.__main__ import main
 from labkit.models import Generation, LanguageModel
 from labkit.store import Hit, IngestReport
 
-COMMANDS = ["doctor", "fetch", "ingest", "ask", "exam", "plan", "lab"]
+COMMANDS = ["doctor", "fetch", "ingest", "ask", "exam", "leaderboard", "plan", "lab"]
 SAID = "Each pitch bearing takes 1.6 kg of grease. [SB-1]"
 RUN_WITHOUT_NETWORK = """
 import json, socket, sys
