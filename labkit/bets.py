@@ -1,8 +1,8 @@
 """Bets on the claims: placed in lesson 01, kept for this user, settled in lesson 09.
 
 Knows: the file of bets, who bets what by default, and how a bet is settled by a verdict.
-Does not know: how a claim is judged (``verdicts``). In static mode nothing is read or written: saved
-notebooks show the default bets, and building them leaves a learner's file alone.
+Does not know: how a claim is judged (``verdicts``). In static mode nothing is read or written:
+saved notebooks show the default bets, and building them leaves a learner's file alone.
 Used by lessons 01 and 09.
 """
 
@@ -29,9 +29,9 @@ def place(bets: Mapping[str, str], *, folder: Path | None = None) -> dict[str, S
     Parameters
     ----------
     bets
-        ``{"C1": "holds", …}``: ``"holds"``, ``"holds only if"`` or ``"does not hold here"``. A claim
-        that is left out keeps its earlier bet, or the default: whoever believes everything bets
-        that it holds.
+        ``{"C1": "holds", …}``: ``"holds"``, ``"holds only if"`` or ``"does not hold here"``. A
+        claim that is left out keeps its earlier bet, or the default: whoever believes everything
+        bets that it holds.
     folder
         Where the file lies; ``settings.state_dir()`` unless given.
 

@@ -127,7 +127,7 @@ def _waiting(trait: str, records: Records, *patterns: str) -> Reason | None:
     """Return a reason without a vote if one of the runs is missing."""
     for pattern in patterns:
         if not records.matching(pattern):
-            return Reason(trait, f"{NOT_YET}: {HOW[pattern]}")
+            return Reason(trait, f"{NOT_YET}: {HOW[pattern].split(' && ')[-1]}")
     return None
 
 
@@ -155,8 +155,8 @@ def _changes(case: Case, records: Records) -> Reason:
     first = [Interval.of(states[name]["first_new"]) for name in ("before", "after", "newer wins")]
     told = (
         f"{figures['bulletins']['n_documents']} new documents taken in within "
-        f"{figures['reingest_s']:.1f} s; new value found first {first[0]} → {first[1]}, with a rule "
-        f"that newer wins {first[2]}; "
+        f"{figures['reingest_s']:.1f} s; new value found first {first[0]} → {first[1]}, "
+        f"with a rule that newer wins {first[2]}; "
     )
     trained = records.matching(METHODS)
     seconds = f"{trained[0]['figures']['methods']['lora']['train_s']:.0f} s" if trained else NOT_YET

@@ -1,8 +1,8 @@
 """The command line: thin doors, exit codes 0 / 1 / 2, JSON where a result comes back."""
 
 import json
-import re
 import os
+import re
 import shutil
 import subprocess
 import sys
