@@ -19,29 +19,19 @@ def _is_right(answer: str, values: list[str]) -> bool:
     return concise and holds and not exam.abstains(answer)
 
 
-@exercise(
-    _is_right,
-    mistakes=(
-        Mistake(
-            lambda answer, values: any(exam.contains_value(answer, v) for v in values),
-            "One value is not enough: all of them must be there.",
-        ),
-        Mistake(
-            lambda answer, values: all(v in answer for v in values),
-            "Use `exam.contains_value`: 11.6 kg holds the letters of 1.6 kg.",
-        ),
-    ),
-)
+@exercise(_is_right)
 def is_right() -> Iterator[Case]:
     """Check lesson 01, exercise 1: when an answer counts as right."""
     yield Case("the value in a sentence", ("It takes 1.6 kg.", ["1.6 kg"]), "That is right.")
     yield Case(
-        "a number that only looks like it", ("It takes 11.6 kg.", ["1.6 kg"]), "11.6 is not 1.6."
+        "a number that only looks like it",
+        ("It takes 11.6 kg.", ["1.6 kg"]),
+        "11.6 kg holds the letters of 1.6 kg: use `exam.contains_value`.",
     )
     yield Case(
         "one value of two",
         ("Every 4 months.", ["4 months", "5 months"]),
-        "Every value of the gold must be in the answer.",
+        "One value is not enough: all of them must be in the answer.",
     )
     yield Case("the value in another spelling", ("1.6kg", ["1.6 kg"]), "`exam.contains_value` can.")
     yield Case(
@@ -73,11 +63,11 @@ def is_right() -> Iterator[Case]:
 )
 def highest_share() -> Iterator[Case]:
     """Check lesson 01, exercise 2: what a score of zero leaves open."""
-    yield Case("one question", (1,), "With one question, (1 - p) is 0.05.")
     yield Case(
         "ten questions", (10,), "(1 - p) ** n is the chance of no right answer: set it 0.05."
     )
     yield Case("the whole exam", (299,), "The more questions, the smaller the share.")
+    yield Case("one question", (1,), "With one question, (1 - p) is 0.05.")
 
 
 def _judge(intervals: list[tuple[float, float]]) -> str:
@@ -111,7 +101,7 @@ def _judge(intervals: list[tuple[float, float]]) -> str:
 def judge_claim() -> Iterator[Case]:
     """Check lesson 01, exercise 3: from intervals of differences to a verdict."""
     yield Case("two sure gains", ([(0.1, 0.3), (0.02, 0.2)],), "Both lie above zero.")
-    yield Case("no sure gain", ([(-0.1, 0.3), (-0.2, 0.4)],), "Both hold the zero.")
+    yield Case("no sure gain", ([(-0.3, 0.1), (-0.2, 0.1)],), "Both hold the zero.")
     yield Case("one of two", ([(0.1, 0.3), (-0.1, 0.2)],), "One is sure, one is not.")
     yield Case("a sure loss", ([(-0.3, -0.1)],), "A loss is no gain, however sure.")
     yield Case("a gain beside a loss", ([(0.1, 0.3), (-0.3, -0.1)],), "One part holds.")
