@@ -3,10 +3,12 @@
 #   PYTHON=python3.12   the interpreter that makes the virtual environment
 #   PORT=9999           where `make lab` serves
 #   PIP_ARGS=…          more options for pip, for example another package index
+#   JOBS=4              how many tests run side by side; one core and about 3 GiB each
 
 PYTHON ?= python3
 VENV ?= .venv
 PIP_ARGS ?=
+JOBS ?= 2
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 
@@ -20,7 +22,7 @@ lab: $(VENV)/.models ## set up and open JupyterLab on lesson 00
 	@$(PY) -m labkit lab
 
 test: lint $(VENV)/.models ## set up, check the style and types, run the tests
-	@$(PY) -m pytest
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/.installed ## check style, formatting and types
 	@$(PY) -m ruff check --quiet .

@@ -12,16 +12,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from labkit import bench_ingest, corpus, results
+from labkit import corpus, results, settings
 from labkit.embed import DEFAULT_MODEL, Embedder, load_embedder
 from labkit.fetch import model_dir
 
-N_CHUNKS = 300
 REPEATS = 5
 
 
 def run(
-    *, n_chunks: int = N_CHUNKS, repeats: int = REPEATS, folder: Path | None = None
+    *, documents: Path | None = None, repeats: int = REPEATS, folder: Path | None = None
 ) -> dict[str, Any]:
     """Embed and store the same chunks both ways, record and return chunks a second of each.
 
@@ -32,14 +31,13 @@ def run(
 
     Parameters
     ----------
-    n_chunks
-        About how many; sentences over the budget make two.
+    documents
+        What to ingest; the course's own documents unless given.
     folder
         Where to record; ``data/results`` unless given.
     """
+    documents = documents or settings.data_dir() / "documents"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        documents = Path(scratch) / "documents"
-        bench_ingest.write_documents(documents, n_chunks)
         texts = _passages(documents)
         plain, embedder = _plain_model(), load_embedder()
         cosine = _smallest_cosine(plain, embedder, texts[:64])
@@ -53,9 +51,17 @@ def run(
                 runs[name].append(_timed(ways[name], Path(scratch) / f"{name}-{repeat}"))
     # The first pair pays for imports and first touches of memory.
     runs = {name: timings[1:] for name, timings in runs.items()}
-    figures = _figures(runs, len(texts)) | {"smallest_cosine": cosine}
-    config = {"command": "python -m labkit bench throughput", "n_chunks": n_chunks}
-    config |= {"repeats": repeats, "model": DEFAULT_MODEL}
+    words = [len(text.split()) for text in texts]
+    figures = _figures(runs, len(texts)) | {
+        "smallest_cosine": cosine,
+        "words_a_chunk": statistics.mean(words),
+    }
+    config = {
+        "command": "python -m labkit bench throughput",
+        "documents": documents.name,
+        "repeats": repeats,
+        "model": DEFAULT_MODEL,
+    }
     results.record("bench-ingest-throughput", figures, config=config, folder=folder)
     return figures
 

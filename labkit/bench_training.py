@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from labkit import catalogue, exam, hardware, measure, results, training_data
+from labkit import catalogue, exam, fast_lora, hardware, measure, results, training_data
 from labkit.train import TrainConfig, load_base, precision, prepare
 
 NAME = "bench-training"
@@ -26,7 +26,7 @@ Rows = Sequence[dict[str, list[int]]]
 
 
 def run(
-    *, n_examples: int = 32, repeats: int = 5, batch_size: int = 8, folder: Path | None = None
+    *, n_examples: int = 16, repeats: int = 5, batch_size: int = 8, folder: Path | None = None
 ) -> dict:
     """Time every engine ``repeats`` times in a rotating order, and record medians and peaks.
 
@@ -94,7 +94,9 @@ def make_engine(
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     else:
         model.gradient_checkpointing_disable()
+    fast_lora.restore(model)
     if name.startswith("labkit"):
+        fast_lora.speed_up(model)
         return _labkit(model, tokenizer, rows, out, config)
     if name == "Trainer":
         return _stock(model, tokenizer, rows, out, config)

@@ -17,6 +17,7 @@ PLAIN = {
     "updates": "before and after the bulletins",
     "injection": "planted documents, and what stops them",
     "training": "this course's trainer beside the stock ones",
+    "decoding": "answers one by one and in batches",
     "memory": "predicted against rehearsed training steps",
 }
 

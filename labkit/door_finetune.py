@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labkit import settings
 from labkit.doors import json_flag, model_name, positive, print_result
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def _finetune(arguments: argparse.Namespace) -> int:
         max_tokens=arguments.seq,
         checkpointing=arguments.checkpointing,
         seed=arguments.seed,
+        command=command_of(arguments, model),
     )
     examples = load_examples(arguments.data, k=arguments.k, seed=arguments.seed)
     show = None if arguments.json else print_step
@@ -68,6 +70,24 @@ def _finetune(arguments: argparse.Namespace) -> int:
     row = {name: value for name, value in asdict(result).items() if name != "log"}
     print_result(render(result), row | {"final_loss": result.log[-1]["loss"]}, arguments.json)
     return 0
+
+
+def command_of(arguments: argparse.Namespace, model: str) -> str:
+    """Return the line that repeats this run, with what differs from the defaults."""
+    options = {
+        "--model": model,
+        "--method": arguments.method,
+        "--data": settings.shown(arguments.data),
+    }
+    usual = {"--rank": 16, "--alpha": 32, "--learning-rate": None, "--epochs": 1, "--batch": 8,
+             "--seq": 1024, "-k": 3, "--seed": 0}  # fmt: skip
+    given = {name: vars(arguments)[name.strip("-").replace("-", "_")] for name in usual}
+    options |= {name: value for name, value in given.items() if value != usual[name]}
+    words = [f"{name} {value}" for name, value in options.items()]
+    words += ["--checkpointing"] * arguments.checkpointing + [
+        f"--out {settings.shown(arguments.out)}"
+    ]
+    return f"python -m labkit finetune {' '.join(words)}"
 
 
 def load_examples(data: str, *, k: int, seed: int) -> "list[Example]":

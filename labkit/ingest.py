@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ class Ingestion:
         self._known = stored_documents(table)
         self._rows: list[dict[str, Any]] = []
         self._replaced: list[str] = []
+        self._writing: Future[None] | None = None
         self._counts: Counter[str] = Counter()
 
     def run(
@@ -70,15 +72,17 @@ class Ingestion:
         folders = as_paths(paths)
         roots = [os.path.realpath(folder) for folder in folders]
         unreadable: list[Unreadable] = []
-        for document in read_documents(folders, unreadable=unreadable, on_file=on_file):
-            try:
-                self._take(document, roots)
-            except _LeftOut as error:
-                reason = f"document {document.id!r} is left out: {error}"
-                unreadable.append(Unreadable(document.path, reason))
-            if len(self._rows) >= BATCH_CHUNKS:
-                self._commit()
-        self._commit()
+        with ThreadPoolExecutor(1, "writer") as writer:
+            for document in read_documents(folders, unreadable=unreadable, on_file=on_file):
+                try:
+                    self._take(document, roots)
+                except _LeftOut as error:
+                    reason = f"document {document.id!r} is left out: {error}"
+                    unreadable.append(Unreadable(document.path, reason))
+                if len(self._rows) >= BATCH_CHUNKS:
+                    self._commit(writer)
+            self._commit(writer)
+            self._await_write()
         self._remove_vanished(roots)
         self._update_index()
         counts = {name: self._counts[name] for name in _COUNTED}
@@ -122,31 +126,47 @@ class Ingestion:
         self._columns |= {name: kind_of(value) for name, value in values.items()}
         return values
 
-    def _commit(self) -> None:
-        """Embed the batch and write it in one transaction: a kill leaves all of it or nothing."""
+    def _commit(self, writer: ThreadPoolExecutor) -> None:
+        """Embed the batch, and have it written while the next one is read and embedded."""
+        if not self._rows:
+            return
+        vectors = embedded(self._embedder, [row["passage"] for row in self._rows])
+        self._await_write()
+        batch = self._rows, self._replaced, self._columns.copy(), vectors
+        self._writing = writer.submit(self._write, *batch)
+        self._rows, self._replaced = [], []
+
+    def _await_write(self) -> None:
+        """Wait for the batch that is being written, and raise what went wrong with it."""
+        if self._writing:
+            self._writing.result()
+
+    def _write(
+        self,
+        rows: list[dict[str, Any]],
+        replaced: list[str],
+        columns: dict[str, str],
+        vectors: "pa.Array",
+    ) -> None:
+        """Write one batch in one transaction: a kill leaves all of it or nothing."""
         import pyarrow as pa
         from lancedb.expr import col, lit
 
-        if not self._rows:
-            return
-        new = sorted(self._columns.keys() - set(self._table.schema.names))
+        new = sorted(columns.keys() - set(self._table.schema.names))
         if new:
-            self._table.add_columns([arrow_field(name, self._columns[name]) for name in new])
-        texts = [row["passage"] for row in self._rows]
-        vectors = embedded(self._embedder, texts)
-        batch = pa.Table.from_pylist(self._rows, schema=self._table.schema)
+            self._table.add_columns([arrow_field(name, columns[name]) for name in new])
+        batch = pa.Table.from_pylist(rows, schema=self._table.schema)
         position = batch.schema.get_field_index("vector")
         batch = batch.set_column(position, self._table.schema.field("vector"), vectors)
         # Matching by chunk id makes a repeated write harmless.
         merge = self._table.merge_insert("chunk_id").when_matched_update_all()
         merge = merge.when_not_matched_insert_all()
-        if self._replaced:
+        if replaced:
             # A shorter text has fewer chunks: drop those that the new one no longer has.
-            ours = col("document_key").isin([lit(key) for key in self._replaced])
+            ours = col("document_key").isin([lit(key) for key in replaced])
             merge = merge.when_not_matched_by_source_delete(ours)
         merge.execute(batch)
-        self._counts["chunks_embedded"] += len(texts)
-        self._rows, self._replaced = [], []
+        self._counts["chunks_embedded"] += len(rows)
 
     def _remove_vanished(self, roots: list[str]) -> None:
         from lancedb.expr import col, lit

@@ -6,7 +6,6 @@ Every lesson adds a row; ``data/results/LEADERBOARD.md`` is written anew after e
 """
 
 import itertools
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,17 +36,6 @@ SHORT = {
     "citation_precision": "citations right",
     "abstention_recall": "refuses rightly",
 }
-FINETUNE_FLAGS = {
-    "method": "method",
-    "model": "model",
-    "rank": "rank",
-    "alpha": "alpha",
-    "learning_rate": "learning-rate",
-    "n_epochs": "epochs",
-    "batch_size": "batch",
-    "max_tokens": "seq",
-    "seed": "seed",
-}
 
 
 def write(*, folder: Path | None = None) -> Path:
@@ -76,24 +64,8 @@ def render(runs: Sequence[dict]) -> str:
 
 
 def commands(run: dict) -> list[str]:
-    """Return the commands that repeat a run: fine-tuning first, where the system is a tuned one.
-
-    Where the tuned model lay when the run was recorded does not matter; ``adapters/METHOD`` stands
-    in its place.
-    """
-    config = run["config"]
-    training = config.get("training")
-    if not training:
-        return [config["command"]]
-    out = f"adapters/{training['method']}"
-    flags = [
-        f"--{flag} {training[name]}"
-        for name, flag in FINETUNE_FLAGS.items()
-        if training.get(name) is not None
-    ]
-    flags += ["--checkpointing"] * bool(training.get("checkpointing"))
-    tune = " ".join(["python -m labkit finetune", *flags, f"--out {out}"])
-    return [tune, re.sub(r"--tuned \S+", f"--tuned {out}", config["command"])]
+    """Return the commands that repeat a run, in order: fine-tuning first where there was any."""
+    return run["config"]["command"].split(" && ")
 
 
 def in_words(runs: Sequence[dict]) -> str:
@@ -164,4 +136,4 @@ def _origin(run: dict) -> list[str]:
     machine = run["hardware"]
     where = machine["gpu_name"] or machine["cpu_name"]
     text = f"{where}, {machine['n_cores']} cores, {machine['ram_bytes'] / GIB:.0f} GiB"
-    return [name_of(run), run["date"], text, f"`{' && '.join(commands(run))}`"]
+    return [name_of(run), run["date"], text, f"`{run['config']['command']}`"]

@@ -202,7 +202,11 @@ def load_language_model(
 
 
 def with_adapter(model: Any, folder: Path) -> Any:
-    """Put the adapter in ``folder`` on a model; only safetensors are read, never a pickle."""
+    """Put the adapter in ``folder`` on a model; only safetensors are read, never a pickle.
+
+    In 32 bits it is merged, which answers faster; in fewer, merging would round the update.
+    """
+    import torch
     from peft import PeftModel
 
     if not (folder / ADAPTER_FILE).is_file():
@@ -210,7 +214,9 @@ def with_adapter(model: Any, folder: Path) -> Any:
             f"There is neither an adapter nor a model in {folder.name!r}. Train one with: "
             f"python -m labkit finetune --out {folder.name}"
         )
-    return PeftModel.from_pretrained(model, folder, local_files_only=True)
+    adapted = PeftModel.from_pretrained(model, folder, local_files_only=True)
+    in_32_bits = {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    return adapted.merge_and_unload() if in_32_bits else adapted
 
 
 def _fetched_or_small(picked: str) -> str:

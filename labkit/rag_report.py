@@ -80,7 +80,7 @@ def found_by_k(board: Board, names: Iterable[str]) -> dict[str, list[tuple[float
         first = [min((r for r in rs if r), default=ranks.DEPTH + 1)
                  for rs in ranks.unpack(board.rows[name]["ranks"])]  # fmt: skip
         series[name] = [
-            (k, 100 * sum(rank <= k for rank in first) / len(first))
+            (float(k), 100 * sum(rank <= k for rank in first) / len(first))
             for k in range(1, ranks.DEPTH + 1)
         ]
     return series

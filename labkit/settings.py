@@ -76,3 +76,15 @@ def course_dir() -> Path:
 def data_dir() -> Path:
     """Return ``data/`` of the course: documents, tables, exam and recorded results."""
     return course_dir() / "data"
+
+
+def shown(path: Path | str) -> str:
+    """Return a path as a record may show it: as seen from here, or its last part alone.
+
+    Where a folder lies on somebody's machine is nobody else's business.
+    """
+    path = Path(path)
+    if not path.is_absolute():
+        return path.as_posix()
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name

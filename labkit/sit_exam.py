@@ -12,7 +12,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, get_args
 
-from labkit import catalogue, evaluate_answers, evaluate_retrieval, exam, leaderboard, rag, results
+from labkit import (
+    catalogue,
+    evaluate_answers,
+    evaluate_retrieval,
+    exam,
+    leaderboard,
+    rag,
+    results,
+    settings,
+)
 from labkit.models import LanguageModel, load_language_model
 from labkit.store import Mode
 
@@ -106,8 +115,10 @@ def _config(system: System, model: str, k: int, n_questions: int, tuned: Path | 
     command = f"python -m labkit exam --system {system} --model {model}"
     config: dict = {"system": system, "model": model, "k": None, "n_questions": n_questions}
     if tuned:
-        command = f"{command} --tuned {tuned}"
-        config["training"] = json.loads((tuned / "training.json").read_text("utf-8"))["config"]
+        training = json.loads((tuned / "training.json").read_text("utf-8"))["config"]
+        config["training"] = training
+        command = f"{command} --tuned {settings.shown(tuned)}"
+        command = " && ".join(filter(None, [training.get("command"), command]))
     if system in OPEN_BOOK:
         return config | {"k": k, "mode": rag.DEFAULTS.mode, "command": f"{command} -k {k}"}
     return config | {"command": command}

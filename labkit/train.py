@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from labkit import catalogue, hardware, results
+from labkit.fast_lora import speed_up
 from labkit.models import LanguageModel, load_language_model
 from labkit.training_data import Example, encode, length_grouped_order
 
@@ -26,7 +27,7 @@ class TrainConfig:
     """One training run; the learning rate's default suits the method.
 
     ``rank`` is the width of the adapter's two matrices; their product is multiplied by
-    ``alpha / rank`` before it is added.
+    ``alpha / rank`` before it is added. ``command`` repeats the run; it is kept with the result.
     """
 
     model: str
@@ -41,6 +42,7 @@ class TrainConfig:
     checkpointing: bool = False
     save_every: int = 25
     seed: int = 0
+    command: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
@@ -136,6 +138,8 @@ def train(
     formats = precision(config.method, hardware.detect())
     llm = base or load_base(config, formats)
     model = prepare(llm.model, config)
+    if config.method == "lora" and not formats.autocast_fp16:
+        speed_up(model)
     rows = [encode(example, llm.tokenizer, max_tokens=config.max_tokens) for example in examples]
     watched = [encode(e, llm.tokenizer, max_tokens=config.max_tokens) for e in evaluation]
     order = length_grouped_order(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit import bench_throughput, results
+from labkit import bench_ingest, bench_throughput, results
 
 
 class Plain:
@@ -32,7 +32,8 @@ def plain(fake_embedder: Any, monkeypatch: pytest.MonkeyPatch) -> Plain:
 def test_both_ways_embed_the_same_chunks_and_are_recorded(
     plain: Plain, fake_embedder: Any, tmp_path: Path
 ) -> None:
-    figures = bench_throughput.run(n_chunks=40, repeats=2, folder=tmp_path)
+    bench_ingest.write_documents(tmp_path / "documents", 40)
+    figures = bench_throughput.run(documents=tmp_path / "documents", repeats=2, folder=tmp_path)
     recorded = results.load("bench-ingest-throughput", folder=tmp_path)
     assert recorded is not None and recorded["figures"]["n_chunks"] == figures["n_chunks"] >= 40
     assert len(figures["plain"]["runs"]) == len(figures["ours"]["runs"]) == 2
@@ -58,6 +59,7 @@ def test_ratios_are_taken_within_pairs_and_the_median_is_theirs() -> None:
 def test_an_incomplete_run_is_no_result(
     plain: Plain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bench_ingest.write_documents(tmp_path / "documents", 20)
     monkeypatch.setattr(bench_throughput, "_passages", lambda documents: ["one"])
     with pytest.raises(ValueError, match="1 were due"):
-        bench_throughput.run(n_chunks=20, repeats=1, folder=tmp_path)
+        bench_throughput.run(documents=tmp_path / "documents", repeats=1, folder=tmp_path)

@@ -38,6 +38,11 @@ def test_own_examples_and_options_reach_the_run(asked, tmp_path: Path, capsys) -
     assert (config.max_tokens, config.n_epochs, config.checkpointing) == (99, 3, True)
     assert (config.learning_rate, asked["out"]) == (0.1, out)
     assert [example.answer for example in asked["examples"]] == ["1.6 kg"]
+    assert config.command == (
+        "python -m labkit finetune --model SmolLM2-135M-Instruct --method qlora --data mine.jsonl "
+        "--rank 4 --alpha 9 --learning-rate 0.1 --epochs 3 --batch 2 --seq 99 --checkpointing "
+        "--out out"
+    )
     printed = capsys.readouterr().out
     assert "step    1/1  loss 2.000  0.5 s  60 tokens/s" in printed
     assert f"exam --system both --tuned {out}" in printed

@@ -11,10 +11,7 @@ from labkit import hardware, leaderboard, leaderboard_page, plots_leaderboard, r
 from labkit.__main__ import main
 from labkit.measure import Interval
 
-TRAINING = {
-    "model": "Tiny-1", "method": "qlora", "rank": 4, "alpha": 8, "learning_rate": None,
-    "n_epochs": 2, "batch_size": 8, "max_tokens": 512, "checkpointing": True, "seed": 3,
-}  # fmt: skip
+TUNE = "python -m labkit finetune --method qlora --rank 4 --out made/up"
 
 
 def share(mean: float) -> dict:
@@ -43,26 +40,19 @@ def run(system: str, right: float, **config: Any) -> dict:
 
 @pytest.fixture
 def runs() -> list[dict]:
-    tuned = {"training": TRAINING, "command": "x exam --system both --tuned /tmp/made/up -k 3"}
+    sit = "python -m labkit exam --system both --tuned made/up -k 3"
+    tuned = {"training": {"method": "qlora"}, "command": f"{TUNE} && {sit}"}
     return [run("both", 0.9, **tuned), run("base", 0.1)]
 
 
-def test_a_tuned_row_is_repeated_by_two_commands_that_share_a_folder(runs: list[dict]) -> None:
-    tune, sit = leaderboard.commands(runs[0])
-    assert tune == (
-        "python -m labkit finetune --method qlora --model Tiny-1 --rank 4 --alpha 8 --epochs 2 "
-        "--batch 8 --seq 512 --seed 3 --checkpointing --out adapters/qlora"
-    )
-    assert sit == "x exam --system both --tuned adapters/qlora -k 3"
-    assert leaderboard.commands(runs[1]) == ["python -m labkit exam --system base"]
-
-
-def test_the_commands_are_ones_the_doors_accept(runs: list[dict]) -> None:
+def test_a_tuned_row_is_repeated_by_commands_that_the_doors_accept(runs: list[dict]) -> None:
     from labkit.__main__ import build_parser
 
-    tune = leaderboard.commands(runs[0])[0].replace("Tiny-1", "SmolLM2-135M-Instruct")
-    parsed = build_parser().parse_args(tune.split()[3:])
-    assert (parsed.method, parsed.rank, parsed.seq, parsed.checkpointing) == ("qlora", 4, 512, True)
+    tune, sit = leaderboard.commands(runs[0])
+    assert tune == TUNE
+    made = [build_parser().parse_args(command.split()[3:]) for command in (tune, sit)]
+    assert made[0].out == made[1].tuned
+    assert leaderboard.commands(runs[1]) == ["python -m labkit exam --system base"]
 
 
 def test_every_row_prints_its_scores_and_its_commands(runs: list[dict]) -> None:
@@ -74,11 +64,11 @@ def test_every_row_prints_its_scores_and_its_commands(runs: list[dict]) -> None:
 
 
 def test_the_page_stands_alone_and_escapes_every_text(runs: list[dict]) -> None:
-    runs[1]["config"]["command"] = "<script>alert(1)</script> && x"
+    runs[1]["config"]["command"] = "<script>alert(1)</script> & x"
     runs[1]["config"]["model"] = "<img src=x>"
     html = leaderboard_page.page(runs)
     assert "<script" not in html and "<img src=x" not in html
-    assert "&lt;script&gt;" in html and "&amp;&amp;" in html
+    assert "&lt;script&gt;" in html and " &amp; x" in html
     assert re.findall(r'(?:src|href)="(?!data:)', html) == []
     assert html.count("<tr>") == 3 and "The claims" not in html
 

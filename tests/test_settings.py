@@ -51,3 +51,12 @@ def test_a_package_without_the_course_says_what_to_clone(monkeypatch, tmp_path: 
     monkeypatch.setattr(settings, "__file__", str(tmp_path / "site" / "labkit" / "settings.py"))
     with pytest.raises(FileNotFoundError, match="Clone https://"):
         settings.course_dir()
+
+
+def test_a_record_shows_no_folder_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert settings.shown("build/both") == "build/both"
+    assert settings.shown(tmp_path / "build" / "both") == "build/both"
+    assert settings.shown(tmp_path.parent / "elsewhere") == "elsewhere"

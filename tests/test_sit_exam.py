@@ -123,19 +123,24 @@ def test_the_recorded_command_is_one_that_the_command_line_accepts(
     assert (arguments.command, arguments.system, arguments.model) == ("exam", "base", "Tiny-1")
 
 
+TRAINING = {"method": "qlora", "rank": 4, "command": "python -m labkit finetune --out x"}
+
+
 @pytest.fixture
 def tuned(tmp_path: Path) -> Path:
     folder = tmp_path / "tuned"
     folder.mkdir()
-    (folder / "training.json").write_text('{"config": {"method": "qlora", "rank": 4}}')
+    (folder / "training.json").write_text(json.dumps({"config": TRAINING}))
     return folder
 
 
 def test_a_tuned_model_is_recorded_with_its_training(llm, store, tuned, tmp_path: Path) -> None:
     out = tmp_path / "results"
     run = sit_exam.sit("both", tuned=tuned, llm=llm, store=store, folder=out)
-    assert run["config"]["training"] == {"method": "qlora", "rank": 4}
-    assert run["config"]["command"].endswith(f"--tuned {tuned} -k 5")
+    assert run["config"]["training"] == TRAINING
+    command = run["config"]["command"]
+    assert command.startswith("python -m labkit finetune --out x && python -m labkit exam")
+    assert command.endswith("--tuned tuned -k 5")
     assert sorted(path.name for path in out.iterdir()) == [
         "LEADERBOARD.md",
         "exam-both-tiny-1-qlora.json",

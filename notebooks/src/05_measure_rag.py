@@ -54,7 +54,8 @@ from labkit import hardware
 
 started = time.perf_counter()
 where, today = hardware.describe(hardware.detect()), time.strftime("%Y-%m-%d")
-print(where, hardware.versions())
+versions = hardware.versions()
+print(f"{where}; torch {versions['torch']}, lancedb {versions['lancedb']}")
 
 # %%
 from labkit import catalogue, exam, models, settings
