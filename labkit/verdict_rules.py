@@ -57,14 +57,25 @@ def listed(parts: Mapping[str, Interval]) -> str:
 
 
 def outside_data(records: Records) -> Outcome:
-    """Judge C1: RAG minus closed book, exact match, by kind of question that has an answer."""
-    parts = {
-        kind: records.difference(RAG, BASE, "exact_match", kinds=[kind]) for kind in ANSWERABLE
+    """Judge C1: with passages minus without, by answerable kind; tuned readers once recorded."""
+    readers = {"plain reader": (RAG, BASE)}
+    if records.matching(BOTH) and records.matching(LORA):
+        readers["tuned reader"] = (BOTH, LORA)
+    gains = {
+        reader: {
+            kind: records.difference(*pair, "exact_match", kinds=[kind]) for kind in ANSWERABLE
+        }
+        for reader, pair in readers.items()
     }
+    sure = {
+        reader: [kind for kind, gain in of_reader.items() if gain.low > 0]
+        for reader, of_reader in gains.items()
+    }
+    told = (f"{', '.join(kinds) or 'none'} ({reader})" for reader, kinds in sure.items())
     return of_parts(
-        {kind: change.low > 0 for kind, change in parts.items()},
-        listed(parts),
-        condition="the question is of the kind: {parts}",
+        {(reader, kind): kind in sure[reader] for reader in readers for kind in ANSWERABLE},
+        "; ".join(f"{reader}: {listed(of_reader)}" for reader, of_reader in gains.items()),
+        condition=f"the question is of the kind: {'; '.join(told)}",
     )
 
 
@@ -252,7 +263,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
             Claim(
                 "C1",
                 "When answers need outside data, choose RAG.",
-                "RAG minus closed book, paired, excludes zero for a kind",
+                "with passages minus without, paired, excludes zero for a kind, with the same reader",
                 "05 §4, 09",
                 _needs(RAG, BASE),
                 outside_data,

@@ -115,6 +115,12 @@ def test_a_lesson_that_fails_after_it_finished_is_forgotten(tmp_path: Path, kern
     assert kernel == ["a", "fail", "a"]
 
 
+def test_what_failed_runs_again_although_nothing_changed(tmp_path: Path, kernel) -> None:
+    lesson, html = make(tmp_path, "00_a", "fail"), tmp_path / "build" / "html"
+    assert [course.run([lesson], html) for _ in range(2)] == [1, 1]
+    assert kernel == ["fail", "fail"]
+
+
 @pytest.mark.parametrize("change", ["source", "labkit", "page", "state"])
 def test_a_change_makes_a_finished_lesson_run_again(tmp_path, kernel, monkeypatch, change) -> None:
     lesson, html = make(tmp_path, "00_a", "a"), tmp_path / "build" / "html"

@@ -56,7 +56,7 @@ EVERYTHING = dict.fromkeys(KINDS, EACH)
     ("gains", "state", "condition"),
     [
         ({kind: EACH for kind in KINDS}, "holds", ""),
-        ({"lookup": EACH, "jargon": EACH}, "holds only if", "lookup, jargon"),
+        ({"lookup": EACH, "jargon": EACH}, "holds only if", "lookup, jargon (plain reader)"),
         ({"unanswerable": EACH}, "does not hold here", ""),
         ({"lookup": 1}, "does not hold here", ""),
     ],
@@ -65,6 +65,17 @@ def test_c1_counts_kinds_with_a_sure_gain(gains: dict, state: str, condition: st
     found = judge(BY_NAME["C1"], records(sat("exam-base-m", {}), sat("exam-rag-m", gains)))
     assert (found.state, found.condition.rpartition(": ")[2]) == (state, condition)
     assert f"lookup {100 * gains.get('lookup', 0) / EACH:+.1f} points" in found.finding
+
+
+def test_c1_asks_the_tuned_reader_too_once_both_its_exams_are_recorded() -> None:
+    plain = [sat("exam-base-m", {}), sat("exam-rag-m", {"lookup": EACH})]
+    tuned = [sat("exam-lora-m", {"table": EACH}), sat("exam-both-m", EVERYTHING)]
+    found = judge(BY_NAME["C1"], records(*plain, *tuned))
+    assert found.condition.endswith(
+        ": lookup (plain reader); lookup, jargon, synthesis, updated (tuned reader)"
+    )
+    half = judge(BY_NAME["C1"], records(*plain, tuned[0]))
+    assert "tuned" not in half.finding + half.condition
 
 
 def test_a_loss_does_not_count_as_a_gain() -> None:
@@ -101,6 +112,7 @@ def size_run(n_examples: int, noise: float, n_right: int) -> dict:
         (1, 10, "holds", ""),
         (30, 10, "holds only if", "it is about noisy labels"),
         (1, 38, "holds only if", "it is about little data"),
+        (1, 37, "holds only if", "it is about little data"),
         (30, 38, "does not hold here", ""),
     ],
 )
@@ -174,6 +186,7 @@ def variants(**first: dict[str, int]) -> dict:
         ((30, 40), (30, 10), (40, 40), "holds only if", "beats word search on paraphrases, is add"),
         ((39, 40), (30, 10), (40, 40), "holds", ""),
         ((10, 10), (30, 30), (30, 30), "does not hold here", ""),
+        ((10, 10), (30, 10), (40, 10), "holds only if", "similarity is added to word search"),
     ],
 )
 def test_c7_compares_three_searches(vector, text, hybrid, state, condition) -> None:
