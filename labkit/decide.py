@@ -12,7 +12,7 @@ from typing import Literal
 from labkit import catalogue, leaderboard
 from labkit.hardware import GIB
 from labkit.measure import Interval
-from labkit.verdict_rules import BASE, BOTH, COMMANDS, DATA_SIZE, LORA, METHODS, RAG
+from labkit.verdict_records import BASE, BOTH, COMMANDS, DATA_SIZE, LORA, METHODS, RAG
 from labkit.verdicts import Records
 
 Change = Literal["never", "yearly", "monthly", "daily"]

@@ -1,59 +1,34 @@
 """The thirteen claims and the rules that judge them: each a small pure function of recorded runs.
 
-Knows: which numbers decide a claim, and where the line is drawn. Does not know: how a verdict is
-shown (``verdicts``) or measured. An interval that excludes zero decides; a mean never does.
+Knows: which numbers decide the claims about answers, and where the line is drawn; the others come
+from ``verdict_training`` and ``verdict_memory``. Does not know: how a verdict is shown
+(``verdicts``) or measured. An interval that excludes zero decides; a mean never does.
 Used by ``verdicts``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
+from collections.abc import Sequence
 
 from labkit import ranks
 from labkit.exam import KINDS
 from labkit.measure import Interval, paired_difference
 from labkit.verdict_memory import CLAIMS as MEMORY_CLAIMS
+from labkit.verdict_records import (
+    BASE,
+    BOTH,
+    CLOSE,
+    DATA_SIZE,
+    LORA,
+    MARGIN,
+    METHODS,
+    RAG,
+    listed,
+    needs,
+)
+from labkit.verdict_training import CLAIMS as TRAINING_CLAIMS
 from labkit.verdicts import Claim, Outcome, Records, of_parts
 
-BASE, RAG = "exam-base-{model}", "exam-rag-{model}"
-LORA, BOTH = "exam-lora-{model}", "exam-both-{model}"
-FULL, QLORA = "exam-both-{model}-full", "exam-both-{model}-qlora"
-NF4 = "exam-rag-{model}-nf4"
-METHODS, DATA_SIZE = "methods-{model}", "data-size-{model}"
 ANSWERABLE: tuple[str, ...] = tuple(kind for kind in KINDS if kind != "unanswerable")
-MARGIN = 0.05  # "close to" means: at most five points below, at the worse end of the interval
 LITTLE = 30  # examples
-SLOWER = (1.15, 1.45)  # "about 30 %"
-
-
-def _exam(system: str, method: str = "lora") -> str:
-    tune = f"python -m labkit finetune --method {method} --out adapters/{method} && "
-    tuned = f" --tuned adapters/{method}"
-    return f"{tune}python -m labkit exam --system {system}{tuned}"
-
-
-COMMANDS = {
-    BASE: "python -m labkit exam --system base",
-    RAG: "python -m labkit exam --system rag",
-    LORA: _exam("lora"),
-    BOTH: _exam("both"),
-    FULL: _exam("both", "full"),
-    QLORA: _exam("both", "qlora"),
-    NF4: "lesson 08 (the base model's exam in 4 bits)",
-    METHODS: "lesson 08 (full, LoRA and QLoRA side by side)",
-    DATA_SIZE: "lesson 09 (score against number of examples)",
-    "bench-rag-variants": "python -m labkit bench rag",
-    "updates-{model}": "python -m labkit bench updates",
-    "gpu-*": "make bench-gpu",
-}
-
-
-def _needs(*patterns: str) -> Mapping[str, str]:
-    return {pattern: COMMANDS[pattern] for pattern in patterns}
-
-
-def listed(parts: Mapping[str, Interval]) -> str:
-    """Return named differences in points, as one line."""
-    return "; ".join(f"{name} {change.in_points()}" for name, change in parts.items())
 
 
 def outside_data(records: Records) -> Outcome:
@@ -205,67 +180,15 @@ def similarity(records: Records) -> Outcome:
     )
 
 
-def lora_quality(records: Records) -> Outcome:
-    """Judge C8: LoRA minus full fine-tuning in the exam, and seconds of the same training."""
-    change = records.difference(BOTH, FULL, "exact_match")
-    table = records.matching(METHODS)[0]["figures"]["methods"]
-    ratio = table["full"]["train_s"] / table["lora"]["train_s"]
-    return of_parts(
-        {"quality": change.low > -MARGIN, "speed": ratio > 1},
-        f"LoRA minus full {change.in_points()}; full takes {ratio:.2f}× the time of LoRA",
-        condition="it is about {parts}",
-    )
-
-
-def qlora_speed(records: Records) -> Outcome:
-    """Judge C11: QLoRA's step time over LoRA's, step by step, on a card."""
-    steps = list(_step_ratios(records))
-    near = [SLOWER[0] <= ratio <= SLOWER[1] for _, ratio in steps]
-    ratios = [ratio for _, ratio in steps]
-    finding = (
-        f"{min(ratios):.2f}× to {max(ratios):.2f}×, median {median(ratios):.2f}× (range over "
-        f"steps); {sum(near)} of {len(near)} steps lie within {SLOWER[0]}× to {SLOWER[1]}×"
-    )
-    tokens = [n for (n, _), is_near in zip(steps, near, strict=True) if is_near]
-    condition = f"a step holds some {min(tokens, default=0)} to {max(tokens, default=0)} tokens"
-    return of_parts(dict(enumerate(near)), finding, condition=condition)
-
-
-def _step_ratios(records: Records) -> Iterator[tuple[int, float]]:
-    """Yield tokens a step and QLoRA's median time over LoRA's, for each plain step of both."""
-    for run in records.matching("gpu-*"):
-        times: dict[tuple, dict[str, float]] = {}
-        for point in run["figures"]["points"]:
-            step = point["step"]
-            plain = point["engine"] == "loop" and point["attention"] == "sdpa"
-            if point["status"] == "measured" and plain and not point["compiled"]:
-                key = (point["model"], step["checkpointing"], step["batch"], step["seq"])
-                times.setdefault(key, {})[step["method"]] = median(point["step_s"])
-        for (*_, batch, seq), by_method in times.items():
-            if {"lora", "qlora"} <= by_method.keys():
-                yield batch * seq, by_method["qlora"] / by_method["lora"]
-
-
-def repaired(records: Records) -> Outcome:
-    """Judge C12: what 4-bit rounding costs, and whether an adapter brings it back."""
-    damage = records.difference(NF4, RAG, "exact_match")
-    rest = records.difference(QLORA, BOTH, "exact_match")
-    finding = f"NF4 minus bf16 without adapter {damage.in_points()}; with {rest.in_points()}"
-    if not damage.high < 0:
-        return Outcome("does not hold here", f"{finding}; there is no damage to repair")
-    return of_parts({"": rest.low > -MARGIN}, finding, condition="")
-
-
-CLOSE = f"at most {100 * MARGIN:.0f} points below"
 CLAIMS: tuple[Claim, ...] = tuple(
     sorted(
         (
             Claim(
                 "C1",
                 "When answers need outside data, choose RAG.",
-                "with passages minus without, paired, excludes zero for a kind, with the same reader",
+                "with passages minus without, same reader, paired, excludes zero for a kind",
                 "05 §4, 09",
-                _needs(RAG, BASE),
+                needs(RAG, BASE),
                 outside_data,
             ),
             Claim(
@@ -273,7 +196,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
                 "For stable, exact domain language, fine-tuning is better.",
                 "LoRA without passages minus RAG, paired, excludes zero",
                 "09",
-                _needs(LORA, RAG),
+                needs(LORA, RAG),
                 house_language,
             ),
             Claim(
@@ -281,7 +204,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
                 "Fine-tuning needs a high-quality data set; with little data it changes little.",
                 f"at most {LITTLE} examples gain nothing sure, and noisy labels lose surely",
                 "09",
-                _needs(DATA_SIZE),
+                needs(DATA_SIZE),
                 data_quality,
             ),
             Claim(
@@ -290,7 +213,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
                 "after re-indexing the new value stands first more often than the old, surely, "
                 "and sooner than after re-training",
                 "05 §5, 09",
-                _needs("updates-{model}", METHODS),
+                needs("updates-{model}", METHODS),
                 changing_data,
             ),
             Claim(
@@ -299,7 +222,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
                 "citations surely right more often than not; confident errors surely fewer; "
                 "the unanswerable surely refused more often",
                 "05 §6, 09",
-                _needs(RAG, BASE),
+                needs(RAG, BASE),
                 sources,
             ),
             Claim(
@@ -307,7 +230,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
                 "Combining RAG and fine-tuning is best.",
                 "both minus RAG and both minus LoRA exclude zero for a kind",
                 "09",
-                _needs(BOTH, RAG, LORA),
+                needs(BOTH, RAG, LORA),
                 combination,
             ),
             Claim(
@@ -316,33 +239,10 @@ CLAIMS: tuple[Claim, ...] = tuple(
                 "vector minus text on jargon and hybrid minus text exclude zero; "
                 f"vector is {CLOSE} hybrid",
                 "05 §3",
-                _needs("bench-rag-variants"),
+                needs("bench-rag-variants"),
                 similarity,
             ),
-            Claim(
-                "C8",
-                "LoRA is fast and close to full fine-tuning in quality.",
-                f"LoRA is {CLOSE} full, at the interval's worse end, and takes less time",
-                "08",
-                _needs(BOTH, FULL, METHODS),
-                lora_quality,
-            ),
-            Claim(
-                "C11",
-                "QLoRA training is about 30 % slower than LoRA.",
-                f"step time {SLOWER[0]} to {SLOWER[1]} times LoRA's, for each batch and length",
-                "08",
-                _needs("gpu-*"),
-                qlora_speed,
-            ),
-            Claim(
-                "C12",
-                "QLoRA uses LoRA to repair the quantization error.",
-                f"NF4 surely costs exam points, and QLoRA is {CLOSE} LoRA",
-                "08",
-                _needs(NF4, RAG, QLORA, BOTH),
-                repaired,
-            ),
+            *TRAINING_CLAIMS,
             *MEMORY_CLAIMS,
         ),
         key=lambda claim: int(claim.name[1:]),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labkit import hardware, ranks, results, verdict_memory, verdict_rules, verdicts
+from labkit import hardware, ranks, results, verdict_memory, verdict_records, verdicts
 from labkit.exam import ABSTENTION, KINDS, Evidence, Question
 from labkit.measure import Interval
 from labkit.verdict_rules import CLAIMS
@@ -333,7 +333,7 @@ def test_the_committed_page_is_what_the_records_say() -> None:
 def test_every_command_a_verdict_waits_for_is_one_the_doors_accept() -> None:
     from labkit.__main__ import build_parser
 
-    for told in verdict_rules.COMMANDS.values():
+    for told in verdict_records.COMMANDS.values():
         for command in told.split(" && "):
             if command.startswith("python -m labkit "):
                 build_parser().parse_args(command.split()[3:])

@@ -362,10 +362,10 @@ say("verdict", c1.in_words)
 # this size.
 
 # %%
-from labkit import plots_rag, verdict_rules
+from labkit import plots_rag, verdict_records
 
 gains = {
-    kind: records.difference(verdict_rules.RAG, verdict_rules.BASE, "exact_match", kinds=[kind])
+    kind: records.difference(verdict_records.RAG, verdict_records.BASE, "exact_match", kinds=[kind])
     for kind in exam.KINDS
 }
 n_sure = sum(gain.low > 0 for gain in gains.values())
