@@ -30,8 +30,8 @@ lint: $(VENV)/.installed ## check style, formatting and types
 		{ echo "Some files are not formatted; run: $(PY) -m ruff format ."; exit 1; }
 	@$(PY) -m mypy --no-error-summary
 
-course: $(VENV)/.models ## run every lesson here, print times, write build/html
-	@$(PY) -m labkit.notebooks course
+course: $(VENV)/.models ## run every lesson here, write build/html; goes on after a stop (ARGS=--again: anew)
+	@$(PY) -m labkit.notebooks course $(ARGS)
 
 notebooks: $(VENV)/.models ## rebuild the notebooks whose source changed
 	@$(PY) -m labkit.notebooks build

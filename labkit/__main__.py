@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit import __version__, door_bench, door_finetune, door_plan
+from labkit import __version__, door_bench, door_finetune, door_leaderboard, door_plan
 from labkit.doors import (
     db_flag,
     embedder_name,
@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_ingest(commands)
     _add_ask(commands)
     _add_exam(commands)
+    door_leaderboard.add(commands)
     door_finetune.add(commands)
     door_plan.add(commands)
     door_bench.add(commands)

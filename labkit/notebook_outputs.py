@@ -38,6 +38,10 @@ class KernelError(RuntimeError):
     """The kernel died while a cell ran."""
 
 
+class Interrupted(KernelError):
+    """The kernel was ended because Ctrl-C or a signal asked for it."""
+
+
 def execute(notebook: Any, cwd: Path, *, fast: bool = False, timeout_s: int = 3600) -> None:
     """Run all cells in a fresh kernel of this interpreter; outputs land in `notebook`.
 
@@ -60,7 +64,7 @@ def execute(notebook: Any, cwd: Path, *, fast: bool = False, timeout_s: int = 36
     CellError
         If a cell fails or takes too long; the message shows the cell and its error.
     KernelError
-        If the kernel dies: out of memory, or stopped by Ctrl-C.
+        If the kernel dies: out of memory, or stopped by Ctrl-C (then `Interrupted`).
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, DeadKernelError
@@ -80,7 +84,10 @@ def execute(notebook: Any, cwd: Path, *, fast: bool = False, timeout_s: int = 36
         except (DeadKernelError, AssertionError) as error:
             if isinstance(error, AssertionError) and client.km is not None:
                 raise  # nbclient asserts that there is a kernel after it ended it on Ctrl-C
-            raise KernelError("The kernel died: out of memory, or stopped by Ctrl-C.") from None
+            # nbclient's handler of SIGINT and SIGTERM leaves this behind, and nothing else does
+            asked = getattr(client, "_async_cleanup_kernel_future", None) is not None
+            kind = Interrupted if asked else KernelError
+            raise kind("The kernel died: out of memory, or stopped by Ctrl-C.") from None
 
 
 def clean(notebook: Any) -> None:

@@ -209,13 +209,16 @@ def main(arguments: list[str] | None = None) -> int:
     help_texts = {
         "build": "run the lessons whose source changed and write their notebooks",
         "check": "name what is wrong with the built notebooks, without running them",
-        "course": "run every lesson, print a table of times, write HTML to build/html",
+        "course": "run every lesson, print times, peaks and scores, write HTML to build/html",
     }
     for command, help_text in help_texts.items():
         sub = commands.add_parser(command, help=help_text, description=help_text)
         sub.add_argument("lesson", nargs="*", help="a lesson's number or name; default: all")
     commands.choices["build"].add_argument("--fast", action="store_true", help="LABKIT_FAST=1")
     commands.choices["build"].add_argument("--force", action="store_true", help="also fresh ones")
+    commands.choices["course"].add_argument(
+        "--again", action="store_true", help="finished ones too"
+    )
     options = parser.parse_args(arguments)
     root = settings.course_dir()
     try:
@@ -229,7 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _check(chosen)
     from labkit import course
 
-    return course.run(chosen, root / "build" / "html")
+    return course.run(chosen, root / "build" / "html", again=options.again)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,19 @@ def cache_dir() -> Path:
     return path
 
 
+def state_dir() -> Path:
+    """Return the folder that keeps what a learner decided, made if it is missing.
+
+    ``LABKIT_STATE`` overrides the operating system's usual folder of this user. It is not the
+    cache: a class may share that, and it may be emptied.
+    """
+    from platformdirs import user_data_dir
+
+    path = Path(os.environ.get("LABKIT_STATE") or user_data_dir("labkit", appauthor=False))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def course_dir() -> Path:
     """Return the root of the course: the folder that holds ``data/`` and ``notebooks/``.
 

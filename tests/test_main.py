@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from labkit.__main__ import main
 from labkit.models import Generation, LanguageModel
 from labkit.store import Hit, IngestReport
 
-COMMANDS = ["doctor", "fetch", "ingest", "ask", "exam", "plan", "lab"]
+COMMANDS = ["doctor", "fetch", "ingest", "ask", "exam", "leaderboard", "plan", "lab"]
 SAID = "Each pitch bearing takes 1.6 kg of grease. [SB-1]"
 RUN_WITHOUT_NETWORK = """
 import json, socket, sys
@@ -98,7 +99,7 @@ def test_help_lists_every_command_and_the_version_is_the_packages(capsys) -> Non
         main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    assert all(f"\n    {command} " in text for command in COMMANDS)
+    assert all(re.search(rf"\n    {command}\s", text) for command in COMMANDS)
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"labkit {__version__}\n"

@@ -13,7 +13,7 @@ import nbformat
 import psutil
 import pytest
 
-from labkit import course, notebook_outputs, notebook_rules, notebooks
+from labkit import notebook_outputs, notebook_rules, notebooks
 from labkit.notebook_source import SETUP_CELL, Lesson, convert, lessons, locate
 
 HEAD = """\
@@ -417,19 +417,6 @@ def test_command_line_builds_checks_and_names_unknown_lessons(
     assert notebooks.main(["check"]) == 0
     assert notebooks.main(["build", "42"]) == 2
     assert "No lesson starts with '42'; there are: 90_toy." in capsys.readouterr().err
-
-
-def test_course_prints_times_writes_pages_and_goes_on_after_a_failure(
-    tmp_path: Path, capsys
-) -> None:
-    broken = make(tmp_path, HEAD + "\n# %%\n1 / 0\n", name="01_broken")
-    fine = make(tmp_path, HEAD + "\n# %%\nprint('hello')\n", name="02_fine")
-    assert course.run([broken, fine], tmp_path / "html") == 1
-    said = capsys.readouterr().out
-    assert re.search(r"01_broken +[\d.]+ s  failed", said) and "ZeroDivisionError" in said
-    assert re.search(r"02_fine +[\d.]+ s  ran", said)
-    assert "hello" in (tmp_path / "html" / "02_fine.html").read_text()
-    assert not fine.built("student").exists()
 
 
 def test_dirt_in_pictures_is_not_looked_for() -> None:

@@ -1,0 +1,97 @@
+"""Bets on the claims: placed in lesson 01, kept for this user, settled in lesson 09.
+
+Knows: the file of bets, who bets what by default, and how a bet is settled by a verdict.
+Does not know: how a claim is judged (``verdicts``). In static mode nothing is read or written:
+saved notebooks show the default bets, and building them leaves a learner's file alone.
+Used by lessons 01 and 09.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from labkit import leaderboard, results, settings
+from labkit.verdicts import State
+
+if TYPE_CHECKING:
+    from labkit.verdicts import Verdict
+
+FILE_NAME = "bets.json"
+CHOICES: tuple[State, ...] = get_args(State)[:3]
+NAMES = tuple(f"C{number}" for number in range(1, 14))
+BELIEVER: dict[str, State] = {name: "holds" for name in NAMES}
+
+
+def place(bets: Mapping[str, str], *, folder: Path | None = None) -> dict[str, State]:
+    """Keep these bets beside the earlier ones and return all thirteen.
+
+    Parameters
+    ----------
+    bets
+        ``{"C1": "holds", …}``: ``"holds"``, ``"holds only if"`` or ``"does not hold here"``. A
+        claim that is left out keeps its earlier bet, or the default: whoever believes everything
+        bets that it holds.
+    folder
+        Where the file lies; ``settings.state_dir()`` unless given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such claim or choice; nothing is written then.
+    """
+    _refuse_unknown(bets)
+    whole = load(folder=folder) | dict(bets)
+    if bets and not settings.static():
+        path = (folder or settings.state_dir()) / FILE_NAME
+        results.write_atomically(path, json.dumps(whole, indent=1) + "\n")
+    return whole  # type: ignore[return-value]
+
+
+def load(*, folder: Path | None = None) -> dict[str, State]:
+    """Return all thirteen bets: the kept ones, and the default where none was placed.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    """
+    if settings.static():
+        return dict(BELIEVER)
+    path = (folder or settings.state_dir()) / FILE_NAME
+    if not path.is_file():
+        return dict(BELIEVER)
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        _refuse_unknown(kept)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"The bets in {path} cannot be read ({error}); delete the file.") from None
+    return BELIEVER | kept
+
+
+def settle(bet: str, state: str) -> str:
+    """Return ``won``, ``lost``, or ``open`` where the claim is not measured yet."""
+    if state == "not measured yet":
+        return "open"
+    return "won" if bet == state else "lost"
+
+
+def table(bets: Mapping[str, str], verdicts: Sequence["Verdict"], *, reveal: bool = True) -> str:
+    """Return the bets beside the verdicts, as markdown; ``reveal=False`` hides the verdicts."""
+    head = ["", "claim", "your bet"] + (["verdict", "measured", "bet"] if reveal else [])
+    rows = []
+    for verdict in verdicts:
+        bet = bets[verdict.claim.name]
+        row = [verdict.claim.name, verdict.claim.text, bet]
+        if reveal:
+            row += [verdict.in_words, verdict.finding, settle(bet, verdict.state)]
+        rows.append(row)
+    return leaderboard.table(head, rows)
+
+
+def _refuse_unknown(bets: Mapping[str, str]) -> None:
+    for name, choice in bets.items():
+        if name not in NAMES:
+            raise ValueError(f"There is no claim {name!r}; choose from C1 to C13.")
+        if choice not in CHOICES:
+            raise ValueError(f"{choice!r} is no bet on {name}; choose {', '.join(CHOICES)}.")

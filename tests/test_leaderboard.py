@@ -1,0 +1,126 @@
+"""The leaderboard in a terminal, as JSON, as a figure and as one HTML page."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labkit import hardware, leaderboard, leaderboard_page, plots_leaderboard, results
+from labkit.__main__ import main
+from labkit.measure import Interval
+
+TUNE = "python -m labkit finetune --method qlora --rank 4 --out made/up"
+
+
+def share(mean: float) -> dict:
+    return {"mean": mean, "low": max(0, mean - 0.1), "high": min(1, mean + 0.1), "n": 10}
+
+
+def run(system: str, right: float, **config: Any) -> dict:
+    keys = {*leaderboard.SHORT, *leaderboard.METRICS}
+    figures = {key: share(0.5) for key in keys} | {
+        "exact_match": share(right),
+        "wrong_but_confident": share(1 - right),
+        "abstention_recall": None,
+        "by_kind": {},
+        "retrieval": None,
+    }
+    command = f"python -m labkit exam --system {system}"
+    return {
+        "name": f"exam-{system}-tiny-1",
+        "date": "2026-01-02",
+        "config": {"system": system, "model": "Tiny-1", "k": None, "command": command} | config,
+        "figures": figures,
+        "hardware": hardware.Hardware("CPU <b>", 2, 2**32, False).as_dict(),
+        "versions": {},
+    }
+
+
+@pytest.fixture
+def runs() -> list[dict]:
+    sit = "python -m labkit exam --system both --tuned made/up -k 3"
+    tuned = {"training": {"method": "qlora"}, "command": f"{TUNE} && {sit}"}
+    return [run("both", 0.9, **tuned), run("base", 0.1)]
+
+
+def test_a_tuned_row_is_repeated_by_commands_that_the_doors_accept(runs: list[dict]) -> None:
+    from labkit.__main__ import build_parser
+
+    tune, sit = leaderboard.commands(runs[0])
+    assert tune == TUNE
+    made = [build_parser().parse_args(command.split()[3:]) for command in (tune, sit)]
+    assert made[0].out == made[1].tuned
+    assert leaderboard.commands(runs[1]) == ["python -m labkit exam --system base"]
+
+
+def test_every_row_prints_its_scores_and_its_commands(runs: list[dict]) -> None:
+    lines = leaderboard.in_words(runs).splitlines()
+    assert re.search(r"^both, Tiny-1, qlora +90 \(80–100\) +10 \(0–20\) .* –$", lines[1])
+    assert lines[2].strip().startswith("python -m labkit finetune --method qlora")
+    assert lines[5].strip() == "python -m labkit exam --system base"
+    assert "exam --system base" in leaderboard.in_words([])
+
+
+def test_the_page_stands_alone_and_escapes_every_text(runs: list[dict]) -> None:
+    runs[1]["config"]["command"] = "<script>alert(1)</script> & x"
+    runs[1]["config"]["model"] = "<img src=x>"
+    html = leaderboard_page.page(runs)
+    assert "<script" not in html and "<img src=x" not in html
+    assert "&lt;script&gt;" in html and " &amp; x" in html
+    assert re.findall(r'(?:src|href)="(?!data:)', html) == []
+    assert html.count("<tr>") == 3 and "The claims" not in html
+
+
+def test_the_figure_puts_each_share_where_it_belongs(runs: list[dict]) -> None:
+    axes = leaderboard_page.figure(runs)
+    assert axes.get_title("left").startswith("both, Tiny-1, qlora: 90% right")
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(
+        leaderboard.standings(runs)
+    )
+    right, wrong = (bars.lines[0] for bars in axes.containers)
+    assert list(right.get_xdata()) == pytest.approx([90, 10])
+    assert list(wrong.get_xdata()) == pytest.approx([10, 90])
+    assert axes.get_legend_handles_labels()[1] == ["right", "wrong but confident"]
+    with pytest.raises(ValueError, match="No exam is recorded yet"):
+        leaderboard_page.figure([])
+
+
+def test_whiskers_reach_from_low_to_high() -> None:
+    axes = plots_leaderboard.standings({"a": {"right": Interval(0.5, 0.4, 0.8, 9)}}, title="t")
+    _, _, (whisker,) = axes.containers[0].lines
+    (ends,) = whisker.get_segments()
+    assert ends[:, 0].tolist() == pytest.approx([40, 80])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, runs: list[dict], monkeypatch: pytest.MonkeyPatch) -> Path:
+    for one in runs:
+        (tmp_path / f"{one['name']}.json").write_text(json.dumps(one))
+    monkeypatch.setattr(results, "default_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def test_the_door_prints_json_and_writes_page_and_figure(folder: Path, capsys) -> None:
+    page, picture = folder / "new" / "page.html", folder / "other" / "figure.png"
+    asked = ["leaderboard", "--json", "--html", str(page), "--figure", str(picture)]
+    assert main(asked) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["system"] for row in told["runs"]] == ["both, Tiny-1, qlora", "base, Tiny-1"]
+    assert told["runs"][1]["figures"]["exact_match"]["mean"] == 0.1
+    assert {one["state"] for one in told["verdicts"]} >= {"not measured yet"}
+    assert "The claims" in page.read_text(encoding="utf-8")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_door_writes_both_pages_anew(folder: Path, capsys) -> None:
+    assert main(["leaderboard", "--write"]) == 0
+    assert "qlora" in (folder / "LEADERBOARD.md").read_text(encoding="utf-8")
+    assert "**C13**" in (folder / "VERDICTS.md").read_text(encoding="utf-8")
+    assert "VERDICTS.md" in capsys.readouterr().out
+
+
+def test_the_committed_leaderboard_is_what_the_records_say() -> None:
+    committed = results.default_folder() / leaderboard.FILE_NAME
+    assert committed.read_text(encoding="utf-8") == leaderboard.render(results.leaderboard())
