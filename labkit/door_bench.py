@@ -18,6 +18,8 @@ PLAIN = {
     "injection": "planted documents, and what stops them",
     "training": "this course's trainer beside the stock ones",
     "memory": "predicted against rehearsed training steps",
+    "methods": "full, LoRA and QLoRA on the same examples and budget",
+    "sweeps": "LoRA's rank, alpha, targets and learning rate",
 }
 
 
