@@ -1,0 +1,235 @@
+"""Reports on full, LoRA and QLoRA: recorded runs, or live ones in their place, ready to show.
+
+Knows: how the figures of ``bench_methods``, ``bench_sweeps`` and ``bench_gpu`` are read, and which
+published figures stand beside them, cited. Does not know: how anything was measured, nor how a
+figure is drawn (``plots_methods``). Used by lesson 08.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from labkit import bench_methods, bench_sweeps, leaderboard, results, step_times
+from labkit.bench_methods import METHODS, tokens_per_s
+from labkit.hardware import GIB
+from labkit.measure import Interval, paired_difference
+from labkit.plots_memory import Bar
+from labkit.train import TrainResult
+
+NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA", "base": "base", "nf4": "base in NF4"}
+NO_GPU = "not measured yet on a GPU; to measure: make bench-gpu"
+Ratios = dict[int, dict[int, float]]
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The parts of ``bench_methods`` that there are, and where they come from."""
+
+    parts: dict[str, dict]
+    origin: str
+
+    @property
+    def trained(self) -> dict[str, dict]:
+        """Return the methods that were trained, by the names that figures show."""
+        found = {m: self.parts[m] for m in METHODS if m in self.parts}
+        return {NAMES[method]: row for method, row in found.items() if "log" in row}
+
+    @property
+    def logs(self) -> dict[str, list[dict]]:
+        """Return the log of every trained method."""
+        return {name: row["log"] for name, row in self.trained.items()}
+
+
+def recorded(model: str) -> Comparison | None:
+    """Return the recorded comparison, or ``None`` if there is none."""
+    run = results.load(bench_methods.name(model))
+    return Comparison(run["figures"], f"recorded {run['date']}") if run else None
+
+
+def live(runs: Mapping[str, TrainResult], kept_losses: Mapping[str, float]) -> Comparison:
+    """Return runs of this minute in the shape of a recorded comparison; no peaks and no exam.
+
+    Parameters
+    ----------
+    runs
+        ``{"full": result, "lora": result, …}``.
+    kept_losses
+        The loss on kept answers, by the same names and those of untrained states.
+    """
+    parts: dict[str, dict] = {name: {"held_out_loss": x} for name, x in kept_losses.items()}
+    for method, run in runs.items():
+        parts.setdefault(method, {}).update(
+            log=run.log,
+            train_s=run.train_s,
+            n_tokens=run.n_tokens,
+            n_trainable=run.n_trainable,
+            saved_bytes=run.saved_bytes,
+            learning_rate=run.config.usual_learning_rate,
+        )
+    return Comparison(parts, f"measured now; to record: {bench_methods.COMMAND}")
+
+
+def cost_table(comparison: Comparison) -> str:
+    """Return what each method cost, as markdown; what was not measured is a dash."""
+    header = ["method", "trained", "learning rate", "real tokens/s", "training", "on disk"]
+    header += ["peak above imports", "predicted", "loss, kept answers"]
+    table = []
+    for name, row in comparison.trained.items():
+        sizes = (row.get("peak_above_imports_bytes"), row.get("predicted_peak_bytes"))
+        kept = row.get("held_out_loss")
+        table.append([
+            name, f"{row['n_trainable']:,}", f"{row['learning_rate']:g}",
+            f"{tokens_per_s(row['log']):.0f}", f"{row['train_s']:.0f} s",
+            f"{row['saved_bytes'] / 2**20:.1f} MiB",
+            *(f"{size / GIB:.2f} GiB" if size else "–" for size in sizes),
+            "–" if kept is None else f"{kept:.2f}",
+        ])  # fmt: skip
+    return leaderboard.table(header, table)
+
+
+def memory_bars(comparison: Comparison) -> list[Bar]:
+    """Return predicted parts beside the measured peak of each method, where it was measured."""
+    bars = []
+    for name, row in comparison.trained.items():
+        if "peak_above_imports_bytes" in row:
+            step = row["step"]
+            label = f"{name}\n{step['dtype']}, {step['batch']} × {step['seq']}"
+            bars.append(Bar(label, row["predicted_parts_bytes"], row["peak_above_imports_bytes"]))
+    return bars
+
+
+def scores(comparison: Comparison) -> dict[str, dict[str, Interval | None]]:
+    """Return exam scores by measure and system, for bars with whiskers; empty if none sat it."""
+    sat = {name: row for name, row in comparison.parts.items() if row.get("exam")}
+    names = {"exact_match": "exact match", "house_format": "house format"}
+    return {
+        label: {NAMES[who]: _interval(row["exam"][key]) for who, row in sat.items()}
+        for key, label in names.items()
+        if sat
+    }
+
+
+def score_differences(comparison: Comparison) -> dict[str, Interval]:
+    """Return paired differences of exact match over the questions that both systems met."""
+    pairs = (("lora", "full"), ("qlora", "lora"), ("lora", "base"), ("nf4", "base"))
+    right = {
+        who: {answer["id"]: answer["exact_match"] for answer in row["answers"]}
+        for who, row in comparison.parts.items()
+        if "answers" in row
+    }
+    gaps = {}
+    for one, other in pairs:
+        if one in right and other in right:
+            ids = [question for question in right[one] if question in right[other]]
+            a, b = ([right[who][question] for question in ids] for who in (one, other))
+            gaps[f"{NAMES[one]} − {NAMES[other]}"] = paired_difference(a, b)
+    return gaps
+
+
+def repair(comparison: Comparison) -> dict[str, float]:
+    """Return the loss on kept answers in 16 and 4 bits, without and with adapters."""
+    parts = comparison.parts
+    found = {
+        "bf16, no adapter": parts.get("base", {}).get("held_out_loss"),
+        "NF4, no adapter": parts.get("nf4", {}).get("held_out_loss"),
+        "bf16 + LoRA": parts.get("lora", {}).get("held_out_loss"),
+        "NF4 + LoRA moved there": parts.get("nf4", {}).get("moved_adapter_held_out_loss"),
+        "NF4 + its own (QLoRA)": parts.get("qlora", {}).get("held_out_loss"),
+    }
+    return {state: loss for state, loss in found.items() if loss is not None}
+
+
+def ratios(comparison: Comparison | None) -> Ratios | None:
+    """Return the recorded step-time ratios QLoRA/LoRA by batch and length, if there are any."""
+    if comparison is None or "steps" not in comparison.parts:
+        return None
+    return step_times.ratios(comparison.parts["steps"]["points"])
+
+
+def by_tokens(table: Ratios) -> Points:
+    """Return ``(tokens a step, ratio)`` of every cell."""
+    return [(b * n, ratio) for b, row in table.items() for n, ratio in row.items()]
+
+
+def sweeps(model: str) -> dict[str, dict[str, dict]] | None:
+    """Return the recorded runs of LoRA's knobs, by knob and setting."""
+    run = results.load(bench_sweeps.name(model))
+    return bench_sweeps.by_knob(run["figures"]) if run else None
+
+
+def sweep_table(table: Mapping[str, Mapping[str, dict]]) -> str:
+    """Return every setting with its loss, seconds and size, as markdown."""
+    rows = [
+        [knob, label, f"{run['held_out_loss']:.3f}", f"{run['train_s']:.0f} s",
+         f"{run['n_trainable']:,}", f"{run['saved_bytes'] / 2**20:.1f} MiB"]
+        for knob, runs in table.items()
+        for label, run in runs.items()
+    ]  # fmt: skip
+    header = ["knob", "setting", "loss, kept answers", "training", "trained", "on disk"]
+    return leaderboard.table(header, rows)
+
+
+def gpu_runs() -> list[dict]:
+    """Return every recorded run of ``bench_gpu`` on a card."""
+    found = sorted(results.default_folder().glob("gpu-*.json"))
+    runs = [results.load(path.stem) for path in found]
+    return [run for run in runs if run and run["config"].get("device") == "cuda"]
+
+
+def gpu_ratios(runs: Iterable[dict], *, checkpointing: bool = False) -> dict[str, Points]:
+    """Return QLoRA/LoRA step-time ratios by card and model: ``(tokens a step, ratio)``."""
+    series: dict[str, Points] = {}
+    for run in runs:
+        times = {_step_key(p): median(p["step_s"]) for p in _measured(run)}
+        for (model, method, batch, seq, checked), lora_s in times.items():
+            other = times.get((model, "qlora", batch, seq, checked))
+            if method == "lora" and other and checked is checkpointing:
+                name = f"{run['hardware']['gpu_name']}, {model}"
+                series.setdefault(name, []).append((batch * seq, other / lora_s))
+    return series
+
+
+def gpu_bars(run: dict, model: str, *, batch: int, seq: int, checkpointing: bool) -> list[Bar]:
+    """Return predicted parts beside allocated bytes of one card, for each method that fits."""
+    wanted = (batch, seq, checkpointing)
+    return [
+        Bar(f"{NAMES[p['step']['method']]}\n{batch} × {seq}", p["predicted_parts_bytes"],
+            p["allocated_bytes"])
+        for p in _measured(run)
+        if p["model"] == model and _step_key(p)[2:] == wanted
+    ]  # fmt: skip
+
+
+def gpu_error(runs: Iterable[dict]) -> float | None:
+    """Return how far the predicted peak is off at most, over all measured steps."""
+    errors = [
+        abs(point["predicted_peak_bytes"] / point["allocated_bytes"] - 1)
+        for run in runs
+        for point in _measured(run)
+    ]
+    return max(errors, default=None)
+
+
+def _measured(run: dict) -> Iterator[dict]:
+    for point in run["figures"]["points"]:
+        plain = point["attention"] == "sdpa" and not point["compiled"] and point["engine"] == "loop"
+        if point["status"] == "measured" and plain and point["allocated_bytes"]:
+            yield point
+
+
+def _step_key(point: Mapping[str, Any]) -> tuple:
+    step = point["step"]
+    sizes = (step["batch"], step["seq"], step["checkpointing"])
+    return point["model"], step["method"], *sizes
+
+
+def _interval(share: Mapping[str, Any] | None) -> Interval | None:
+    return Interval.of(share) if share else None
+
+
+def claims_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
+    """Return claims with what was measured, where and when, and how; a blank result is left out."""
+    header = ["claim", "what we measured", "hardware and date", "kind"]
+    return leaderboard.table(header, [list(row) for row in rows if row[1]])
