@@ -32,15 +32,15 @@ class Budget:
     """What each method gets: the same examples, order, seed and questions."""
 
     model: str = catalogue.SMALL_MODEL
-    n_examples: int = 64
+    n_examples: int = 48
     n_kept: int = 24
-    n_questions: int = 40
+    n_questions: int = 32
     batch_size: int = 4
     rank: int = 16
     alpha: int = 32
     seed: int = 0
     batches: tuple[int, ...] = (1, 2, 4)
-    lengths: tuple[int, ...] = (32, 128, 512)
+    lengths: tuple[int, ...] = (32, 128, 256)
     repeats: int = 3
 
     def config(self, method: Method) -> TrainConfig:

@@ -79,20 +79,31 @@ def run(*, budget: Budget = BUDGET, folder: Path | None = None) -> dict:
         on two cores.
     folder
         Where to record; ``data/results`` unless given. Delete the file to measure anew.
+
+    Returns
+    -------
+    dict
+        ``{"knobs": {knob: {label: run}}}``; the middle stands under every knob.
     """
     config = json.loads(json.dumps(asdict(budget))) | {"command": COMMAND}
     earlier = results.load(name(budget.model), folder=folder)
-    done: list[dict] = []
-    if earlier and earlier["config"] == config:
-        done = earlier["figures"]["runs"]
+    resumes = earlier is not None and earlier["config"] == config
+    known = _runs(earlier["figures"]) if earlier and resumes else []
     learn, kept = bench_methods.examples(budget)
+    knobs: dict[str, dict[str, dict]] = {}
     for setting in settings_of(budget):
-        wanted = _as_json(setting.config)
-        if any(row["config"] == wanted for row in done):
-            continue
-        done.append({"config": wanted} | try_out(setting.config, learn, kept))
-        results.record(name(budget.model), {"runs": done}, config=config, folder=folder)
-    return {"runs": done}
+        wanted = json.loads(json.dumps(asdict(setting.config)))
+        found = next((row for row in known if row["config"] == wanted), None)
+        if found is None:
+            found = {"config": wanted} | try_out(setting.config, learn, kept)
+            known.append(found)
+        knobs.setdefault(setting.knob, {})[setting.label] = found
+        results.record(name(budget.model), {"knobs": knobs}, config=config, folder=folder)
+    return {"knobs": knobs}
+
+
+def _runs(figures: Mapping[str, Any]) -> list[dict]:
+    return [row for rows in figures["knobs"].values() for row in rows.values()]
 
 
 def try_out(config: TrainConfig, learn: list[Example], kept: list[Example]) -> dict:
@@ -111,25 +122,10 @@ def try_out(config: TrainConfig, learn: list[Example], kept: list[Example]) -> d
     }
 
 
-def by_knob(figures: Mapping[str, Any], budget: Budget = BUDGET) -> dict[str, dict[str, dict]]:
-    """Return ``{knob: {label: run}}`` of the settings that were run."""
-    table: dict[str, dict[str, dict]] = {}
-    for setting in settings_of(budget):
-        wanted = _as_json(setting.config)
-        found = next((row for row in figures["runs"] if row["config"] == wanted), None)
-        if found:
-            table.setdefault(setting.knob, {})[setting.label] = found
-    return table
-
-
-def _as_json(config: TrainConfig) -> dict:
-    return json.loads(json.dumps(asdict(config)))
-
-
 def render(figures: dict) -> str:
     """Return the runs as lines for a terminal, by knob."""
     lines = []
-    for knob, rows in by_knob(figures).items():
+    for knob, rows in figures["knobs"].items():
         lines.append(knob)
         lines += [
             f"  {label:12} loss on kept answers {row['held_out_loss']:6.3f}  "

@@ -156,7 +156,7 @@ def by_tokens(table: Ratios) -> Points:
 def sweeps(model: str) -> dict[str, dict[str, dict]] | None:
     """Return the recorded runs of LoRA's knobs, by knob and setting."""
     run = results.load(bench_sweeps.name(model))
-    return bench_sweeps.by_knob(run["figures"]) if run else None
+    return run["figures"]["knobs"] if run else None
 
 
 def sweep_table(table: Mapping[str, Mapping[str, dict]]) -> str:
