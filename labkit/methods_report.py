@@ -1,24 +1,32 @@
 """Reports on full, LoRA and QLoRA: recorded runs, or live ones in their place, ready to show.
 
-Knows: how the figures of ``bench_methods``, ``bench_sweeps`` and ``bench_gpu`` are read, and which
-published figures stand beside them, cited. Does not know: how anything was measured, nor how a
-figure is drawn (``plots_methods``). Used by lesson 08.
+Knows: how the figures of ``bench_methods`` and ``bench_sweeps`` are read.
+Does not know: how anything was measured, how a figure is drawn (``plots_methods``), nor what was
+measured on a GPU (``gpu_report``). Used by lesson 08.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from labkit import bench_methods, bench_sweeps, leaderboard, results, step_times
+from labkit import (
+    bench_methods,
+    bench_sweeps,
+    fitting,
+    leaderboard,
+    memory,
+    rehearsal,
+    results,
+    step_times,
+)
 from labkit.bench_methods import METHODS, tokens_per_s
 from labkit.hardware import GIB
 from labkit.measure import Interval, paired_difference
 from labkit.plots_memory import Bar
+from labkit.shapes import ModelShape, StepConfig
 from labkit.train import TrainResult
 
 NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA", "base": "base", "nf4": "base in NF4"}
-NO_GPU = "not measured yet on a GPU; to measure: make bench-gpu"
 Ratios = dict[int, dict[int, float]]
 Points = list[tuple[float, float]]
 
@@ -100,6 +108,28 @@ def memory_bars(comparison: Comparison) -> list[Bar]:
     return bars
 
 
+def rehearsed_bars(shape: ModelShape, step: StepConfig) -> list[Bar]:
+    """Return predicted beside rehearsed parts of one step, for each method."""
+    bars = []
+    for method in METHODS:
+        plan = memory.predict(shape, replace(step, method=method))
+        seen = rehearsal.rehearse(shape, replace(step, method=method))
+        bars.append(Bar(NAMES[method], plan.parts, seen.parts))
+    return bars
+
+
+def fits_table(shape: ModelShape, step: StepConfig, cards_gib: Sequence[int]) -> str:
+    """Return the longest row of tokens that fits on each card, by method, as markdown."""
+    table = []
+    for gib in cards_gib:
+        longest = (
+            fitting.longest_sequence(shape, replace(step, method=method), gib * GIB)
+            for method in METHODS
+        )
+        table.append([f"{gib} GiB", *(f"{n:,} tokens" if n else "does not fit" for n in longest)])
+    return leaderboard.table(["card", *(NAMES[method] for method in METHODS)], table)
+
+
 def scores(comparison: Comparison) -> dict[str, dict[str, Interval | None]]:
     """Return exam scores by measure and system, for bars with whiskers; empty if none sat it."""
     sat = {name: row for name, row in comparison.parts.items() if row.get("exam")}
@@ -132,9 +162,9 @@ def repair(comparison: Comparison) -> dict[str, float]:
     """Return the loss on kept answers in 16 and 4 bits, without and with adapters."""
     parts = comparison.parts
     found = {
-        "bf16, no adapter": parts.get("base", {}).get("held_out_loss"),
+        "whole, no adapter": parts.get("base", {}).get("held_out_loss"),
         "NF4, no adapter": parts.get("nf4", {}).get("held_out_loss"),
-        "bf16 + LoRA": parts.get("lora", {}).get("held_out_loss"),
+        "whole + LoRA": parts.get("lora", {}).get("held_out_loss"),
         "NF4 + LoRA moved there": parts.get("nf4", {}).get("moved_adapter_held_out_loss"),
         "NF4 + its own (QLoRA)": parts.get("qlora", {}).get("held_out_loss"),
     }
@@ -171,58 +201,11 @@ def sweep_table(table: Mapping[str, Mapping[str, dict]]) -> str:
     return leaderboard.table(header, rows)
 
 
-def gpu_runs() -> list[dict]:
-    """Return every recorded run of ``bench_gpu`` on a card."""
-    found = sorted(results.default_folder().glob("gpu-*.json"))
-    runs = [results.load(path.stem) for path in found]
-    return [run for run in runs if run and run["config"].get("device") == "cuda"]
-
-
-def gpu_ratios(runs: Iterable[dict], *, checkpointing: bool = False) -> dict[str, Points]:
-    """Return QLoRA/LoRA step-time ratios by card and model: ``(tokens a step, ratio)``."""
-    series: dict[str, Points] = {}
-    for run in runs:
-        times = {_step_key(p): median(p["step_s"]) for p in _measured(run)}
-        for (model, method, batch, seq, checked), lora_s in times.items():
-            other = times.get((model, "qlora", batch, seq, checked))
-            if method == "lora" and other and checked is checkpointing:
-                name = f"{run['hardware']['gpu_name']}, {model}"
-                series.setdefault(name, []).append((batch * seq, other / lora_s))
-    return series
-
-
-def gpu_bars(run: dict, model: str, *, batch: int, seq: int, checkpointing: bool) -> list[Bar]:
-    """Return predicted parts beside allocated bytes of one card, for each method that fits."""
-    wanted = (batch, seq, checkpointing)
-    return [
-        Bar(f"{NAMES[p['step']['method']]}\n{batch} × {seq}", p["predicted_parts_bytes"],
-            p["allocated_bytes"])
-        for p in _measured(run)
-        if p["model"] == model and _step_key(p)[2:] == wanted
-    ]  # fmt: skip
-
-
-def gpu_error(runs: Iterable[dict]) -> float | None:
-    """Return how far the predicted peak is off at most, over all measured steps."""
-    errors = [
-        abs(point["predicted_peak_bytes"] / point["allocated_bytes"] - 1)
-        for run in runs
-        for point in _measured(run)
-    ]
-    return max(errors, default=None)
-
-
-def _measured(run: dict) -> Iterator[dict]:
-    for point in run["figures"]["points"]:
-        plain = point["attention"] == "sdpa" and not point["compiled"] and point["engine"] == "loop"
-        if point["status"] == "measured" and plain and point["allocated_bytes"]:
-            yield point
-
-
-def _step_key(point: Mapping[str, Any]) -> tuple:
-    step = point["step"]
-    sizes = (step["batch"], step["seq"], step["checkpointing"])
-    return point["model"], step["method"], *sizes
+def spread(table: Mapping[str, Mapping[str, dict]]) -> dict[str, float]:
+    """Return by knob how far the losses of its settings lie apart, the widest first."""
+    losses = {knob: [run["held_out_loss"] for run in runs.values()] for knob, runs in table.items()}
+    apart = {knob: max(values) - min(values) for knob, values in losses.items()}
+    return dict(sorted(apart.items(), key=lambda item: -item[1]))
 
 
 def _interval(share: Mapping[str, Any] | None) -> Interval | None:

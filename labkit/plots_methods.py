@@ -128,40 +128,35 @@ def ratio_by_tokens(
 
 
 def knobs(
-    table: Mapping[str, Mapping[str, float]],
+    table: Mapping[str, Mapping[str, Mapping]],
     *,
     title: str,
-    middle: float,
     caption: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the loss on kept answers for every setting, knob by knob, with the middle as a line.
+    """Draw the loss on kept answers for every setting, knob by knob, with the best as a line.
 
     Parameters
     ----------
     table
-        ``{"rank": {"2": 1.4, "8": 1.3}, …}``, in nats a token.
-    middle
-        The loss of the run that all others differ from in one knob.
+        ``{"rank": {"2": {"held_out_loss": 1.4}, …}, …}``, in nats a token.
     title, caption
         The finding; where and when it was measured.
     """
     ax = course_axes(ax, title, caption)
-    labels, place = [], 0
-    for i, (knob, losses_of) in enumerate(table.items()):
-        places = range(place, place + len(losses_of))
-        colour = COLOURS[i % 8]
-        ax.plot(
-            list(losses_of.values()), list(places), MARKERS[i % 8], color=colour, markersize=8,
-            label=knob,
-        )  # fmt: skip
-        labels += list(losses_of)
-        place += len(losses_of)
-        ax.axhline(place - 0.5, color="#cccccc", linewidth=0.8)
-    ax.axvline(middle, color="#444444", linestyle="--", linewidth=1)
+    labels: list[str] = []
+    lowest = np.inf
+    for i, (knob, runs) in enumerate(table.items()):
+        found = [run["held_out_loss"] for run in runs.values()]
+        places = [len(labels) + j for j in range(len(found))]
+        ax.plot(found, places, MARKERS[i % 8], color=COLOURS[i % 8], markersize=8, label=knob)
+        labels += list(runs)
+        lowest = min(lowest, *found)
+        ax.axhline(len(labels) - 0.5, color="#cccccc", linewidth=0.8)
+    ax.axvline(lowest, color="#444444", linestyle="--", linewidth=1)
     ax.set_yticks(range(len(labels)), labels, fontsize="small")
     ax.invert_yaxis()
     ax.set_xlim(left=0)
-    ax.set_xlabel("loss on kept answers (nats a token); the line is the middle setting")
+    ax.set_xlabel("loss on kept answers (nats a token); the line is the best")
     ax.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
     return ax

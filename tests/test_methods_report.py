@@ -1,13 +1,13 @@
 """Reports on methods say what the records say, and do without what is missing."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from labkit import bench_sweeps, methods_report, published, results
+from labkit import bench_gpu, bench_sweeps, methods_report, published, results
 from labkit.measure import Interval
 from labkit.methods_report import Comparison
+from labkit.shapes import StepConfig, shape
 from labkit.train import TrainConfig, TrainResult
 
 LOG = [{"loss": 2.0, "seconds": 4.0, "tokens": 10}, {"loss": 1.0, "seconds": 1.0, "tokens": 30}]
@@ -79,7 +79,7 @@ def test_scores_are_by_measure_and_only_of_those_who_sat_the_exam(comparison: Co
 def test_repair_tells_what_was_measured_in_order(comparison: Comparison) -> None:
     assert methods_report.repair(comparison) == {
         "NF4, no adapter": 2.5,
-        "bf16 + LoRA": 1.0,
+        "whole + LoRA": 1.0,
         "NF4 + LoRA moved there": 1.4,
         "NF4 + its own (QLoRA)": 1.2,
     }
@@ -99,7 +99,7 @@ def test_live_runs_take_the_place_of_a_record_without_peaks_and_scores() -> None
     assert "| LoRA | 10 | 0.02 | 30 | 5 s | 1.0 MiB | – | – | 1.50 |" in methods_report.cost_table(
         live
     )
-    assert methods_report.repair(live) == {"bf16, no adapter": 2.0, "bf16 + LoRA": 1.5}
+    assert methods_report.repair(live) == {"whole, no adapter": 2.0, "whole + LoRA": 1.5}
     assert not methods_report.memory_bars(live) and not methods_report.scores(live)
     assert "bench methods" in live.origin and list(live.logs) == ["LoRA"]
 
@@ -107,7 +107,6 @@ def test_live_runs_take_the_place_of_a_record_without_peaks_and_scores() -> None
 def test_nothing_recorded_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(results, "default_folder", lambda: tmp_path)
     assert methods_report.recorded("tiny") is None and methods_report.sweeps("tiny") is None
-    assert methods_report.gpu_runs() == []
 
 
 def test_sweeps_are_read_by_knob(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -121,53 +120,28 @@ def test_sweeps_are_read_by_knob(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "| targets | all linear | 1.250 | 7 s | 1,000 | 1.0 MiB |" in text
 
 
-def point(method: str, seconds: float, **changes: Any) -> dict:
-    step = {"method": method, "batch": 2, "seq": 512, "checkpointing": False}
-    step |= {name: changes.pop(name) for name in list(changes) if name in step}
-    return {
-        "model": "Phi",
-        "step": step,
-        "attention": "sdpa",
-        "compiled": False,
-        "engine": "loop",
-        "status": "measured",
-        "step_s": [seconds, seconds, 99.0],
-        "allocated_bytes": 100,
-        "predicted_peak_bytes": 104,
-        "predicted_parts_bytes": {"weights": 104},
-    } | changes
+def test_the_knob_that_matters_most_comes_first() -> None:
+    losses = {"rank": [1.5, 1.2, 1.3], "rate": [1.0, 2.0]}
+    table = {k: {str(i): {"held_out_loss": x} for i, x in enumerate(v)} for k, v in losses.items()}
+    assert list(methods_report.spread(table)) == ["rate", "rank"]
+    assert methods_report.spread(table)["rank"] == pytest.approx(0.3)
 
 
-@pytest.fixture
-def card() -> dict:
-    points = [
-        point("lora", 1.0),
-        point("qlora", 1.25, predicted_peak_bytes=90),
-        point("lora", 9.0, compiled=True),
-        point("qlora", 5.0, checkpointing=True),
-        point("lora", 2.0, batch=4, status="out of memory"),
-        point("qlora", 2.0, batch=4),
-    ]
-    return {"hardware": {"gpu_name": "Card"}, "figures": {"points": points}}
+def test_every_method_is_predicted_and_rehearsed_at_the_same_step() -> None:
+    step = StepConfig(batch=2, seq=64, dtype="fp32")
+    bars = methods_report.rehearsed_bars(bench_gpu.TINY, step)
+    assert [bar.label for bar in bars] == ["full", "LoRA", "QLoRA"]
+    for bar in bars:
+        assert sum(bar.predicted.values()) == pytest.approx(sum(bar.measured.values()), rel=0.05)
+    assert "adapters" not in bars[0].measured and bars[2].measured["constants"] > 0
 
 
-def test_gpu_ratios_pair_equal_steps_that_were_measured(card: dict) -> None:
-    assert methods_report.gpu_ratios([card]) == {"Card, Phi": [(1024, 1.25)]}
-    assert methods_report.gpu_ratios([card], checkpointing=True) == {}
-
-
-def test_gpu_bars_and_errors_compare_with_allocated_bytes(card: dict) -> None:
-    bars = methods_report.gpu_bars(card, "Phi", batch=2, seq=512, checkpointing=False)
-    assert [bar.label for bar in bars] == ["LoRA\n2 × 512", "QLoRA\n2 × 512"]
-    assert methods_report.gpu_error([card]) == pytest.approx(0.1)
-    assert methods_report.gpu_error([]) is None
-
-
-def test_runs_of_the_script_on_a_cpu_are_no_gpu_runs(monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(results, "default_folder", lambda: tmp_path)
-    results.record("gpu-cpu-tiny", {"points": []}, config={"device": "cpu"})
-    results.record("gpu-card", {"points": []}, config={"device": "cuda"})
-    assert [run["name"] for run in methods_report.gpu_runs()] == ["gpu-card"]
+def test_longer_rows_fit_on_larger_cards_and_with_less_to_hold() -> None:
+    text = methods_report.fits_table(shape("Llama-3.1-8B"), StepConfig(checkpointing=True), [8, 24])
+    small, large = text.splitlines()[2:]
+    assert small.startswith("| 8 GiB | does not fit | does not fit |")
+    longest = [int(cell.split()[0].replace(",", "")) for cell in large.split(" | ")[2:]]
+    assert 0 < longest[0] < longest[1]
 
 
 def test_claims_without_a_result_are_left_out() -> None:

@@ -37,9 +37,10 @@ def test_cited_ratios_are_hollow_and_named_as_cited() -> None:
     assert ax.get_ylim()[0] == 0 and "log scale" in ax.get_xlabel()
 
 
-def test_knobs_stand_below_each_other_with_a_line_at_the_middle() -> None:
-    table = {"rank": {"2": 1.5, "8": 1.2}, "targets": {"q and v": 1.4}}
-    ax = plots_methods.knobs(table, title="Knobs", middle=1.2)
+def test_knobs_stand_below_each_other_with_a_line_at_the_best() -> None:
+    losses = {"rank": {"2": 1.5, "8": 1.2}, "targets": {"q and v": 1.4}}
+    table = {k: {s: {"held_out_loss": x} for s, x in runs.items()} for k, runs in losses.items()}
+    ax = plots_methods.knobs(table, title="Knobs")
     points = [line for line in ax.lines if line.get_marker() != "None"]
     assert [list(p.get_xdata()) for p in points] == [[1.5, 1.2], [1.4]]
     assert [list(p.get_ydata()) for p in points] == [[0, 1], [2]]
