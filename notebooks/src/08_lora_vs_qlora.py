@@ -351,7 +351,7 @@ figure
 # needs?
 #
 # - a) a quarter: four bits in place of sixteen
-# - b) about half
+# - b) more than a third
 # - c) nearly all of it, as on the small model
 
 # %%
