@@ -137,6 +137,15 @@ def test_a_killed_comparison_goes_on_with_the_part_it_was_in(
     assert results.load("methods-tiny", folder=tmp_path)["figures"] == figures
 
 
+def test_models_of_an_unfinished_comparison_are_kept(parts_done: list[str], tmp_path: Path) -> None:
+    (tmp_path / "scratch" / "lora").mkdir(parents=True)
+    for part in ("base", "full"):
+        bench_methods.run(
+            budget=BUDGET, folder=tmp_path, parts=(part,), scratch=tmp_path / "scratch"
+        )
+    assert (tmp_path / "scratch" / "lora").is_dir() and parts_done == ["base", "full"]
+
+
 def test_another_budget_starts_anew(parts_done: list[str], tmp_path: Path) -> None:
     parts_done.append("qlora")
     for budget in (BUDGET, replace(BUDGET, n_examples=5)):
@@ -207,9 +216,16 @@ def test_a_killed_sweep_goes_on_and_runs_the_middle_once(
     assert "all linear   loss on kept answers  1.000" in bench_sweeps.render(figures)
 
 
-def test_one_setting_is_trained_and_judged_on_kept_answers(tiny_base: Any) -> None:
+def test_one_setting_is_trained_and_judged_on_kept_answers(
+    tiny_base: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = replace(BUDGET.config("lora"), learning_rate=0.05)
-    figures = bench_sweeps.try_out(config, EXAMPLES[:4], EXAMPLES[4:])
     before = worker.held_out.loss(tiny_base(), EXAMPLES[4:])
-    assert figures["held_out_loss"] < before
+    judged: list = []
+    loss = bench_sweeps.held_out.loss
+    monkeypatch.setattr(
+        bench_sweeps.held_out, "loss", lambda llm, kept: judged.extend(kept) or loss(llm, kept)
+    )
+    figures = bench_sweeps.try_out(config, EXAMPLES[:4], EXAMPLES[4:])
+    assert judged == EXAMPLES[4:] and figures["held_out_loss"] < before
     assert figures["n_trainable"] > 0 and figures["saved_bytes"] > 0
