@@ -7,9 +7,10 @@ Used by ``bench_methods`` only.
 
 import json
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from labkit import catalogue, hardware, held_out, measure, memory, shapes, sit_exam, step_times
 from labkit.bench_methods import Budget
@@ -39,6 +40,23 @@ def train_and_judge(
     figures |= predicted(llm, config, learn)
     del llm
     return figures | judge(tuned_model(config, out), budget, kept, tuned=out)
+
+
+def peak_of_longest_batch(method: Method, budget: Budget, learn: list[Example]) -> dict:
+    """Train one step on the longest batch, and return what it needed above the imports."""
+    imported = _import_libraries()
+    config = budget.config(method)
+    llm = load_base(config, precision(method, hardware.detect()))
+    lengths = {id(e): _n_tokens(e, llm, config) for e in learn}
+    longest = sorted(learn, key=lambda e: -lengths[id(e)])[: budget.batch_size]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as out:
+        result = train(longest, Path(out), config, base=llm)
+    peak = max(result.peak_bytes.values())
+    return {"peak_above_imports_bytes": peak - imported, "imported_bytes": imported}
+
+
+def _n_tokens(example: Example, llm: LanguageModel, config: TrainConfig) -> int:
+    return len(encode(example, llm.tokenizer, max_tokens=config.max_tokens)["input_ids"])
 
 
 def _cost(result: TrainResult) -> dict:
@@ -141,9 +159,7 @@ def judge(
     return figures | {"exam": scores, "exam_s": run["wall_s"], "answers": answers}
 
 
-def judge_untrained(
-    nf4: bool, budget: Budget, learn: list[Example], kept: list[Example], folder: Path
-) -> dict:
+def judge_untrained(nf4: bool, budget: Budget, kept: list[Example], folder: Path) -> dict:
     """Judge the base model, in 16 or 4 bits; in 4 bits also under LoRA's adapter, moved there."""
     config = budget.config("qlora" if nf4 else "lora")
     llm = load_base(config, precision(config.method, hardware.detect()))
@@ -169,8 +185,11 @@ def work(part: str, budget: Budget, learn: list, kept: list, folder: Path) -> di
     if part == "steps":
         return time_steps(budget)
     if part in ("base", "nf4"):
-        return judge_untrained(part == "nf4", budget, learn, kept, folder)
-    return train_and_judge(part, budget, learn, kept, folder)  # type: ignore[arg-type]
+        return judge_untrained(part == "nf4", budget, kept, folder)
+    method = cast(Method, part.removeprefix("peak-"))
+    if part.startswith("peak-"):
+        return peak_of_longest_batch(method, budget, learn)
+    return train_and_judge(method, budget, learn, kept, folder)
 
 
 def main() -> None:

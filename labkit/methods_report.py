@@ -27,6 +27,7 @@ from labkit.shapes import ModelShape, StepConfig
 from labkit.train import TrainResult
 
 NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA", "base": "base", "nf4": "base in NF4"}
+SMALLEST_GAP = 0.01  # nats a token
 Ratios = dict[int, dict[int, float]]
 Points = list[tuple[float, float]]
 
@@ -82,10 +83,14 @@ def live(runs: Mapping[str, TrainResult], kept_losses: Mapping[str, float]) -> C
 def cost_table(comparison: Comparison) -> str:
     """Return what each method cost, as markdown; what was not measured is a dash."""
     header = ["method", "trained", "learning rate", "real tokens/s", "training", "on disk"]
-    header += ["peak above imports", "predicted", "loss, kept answers"]
+    header += ["peak of the process", "freed memory returned", "predicted", "loss, kept answers"]
     table = []
     for name, row in comparison.trained.items():
-        sizes = (row.get("peak_above_imports_bytes"), row.get("predicted_peak_bytes"))
+        sizes = (
+            row.get("peak_above_imports_bytes"),
+            exact_peak(comparison, name),
+            row.get("predicted_peak_bytes"),
+        )
         kept = row.get("held_out_loss")
         table.append([
             name, f"{row['n_trainable']:,}", f"{row['learning_rate']:g}",
@@ -97,14 +102,21 @@ def cost_table(comparison: Comparison) -> str:
     return leaderboard.table(header, table)
 
 
+def exact_peak(comparison: Comparison, name: str) -> int | None:
+    """Return a method's peak above the imports with freed memory given back at once."""
+    method = next(method for method, shown in NAMES.items() if shown == name)
+    return comparison.parts.get(f"peak-{method}", {}).get("peak_above_imports_bytes")
+
+
 def memory_bars(comparison: Comparison) -> list[Bar]:
     """Return predicted parts beside the measured peak of each method, where it was measured."""
     bars = []
     for name, row in comparison.trained.items():
-        if "peak_above_imports_bytes" in row:
+        exact = exact_peak(comparison, name)
+        if exact:
             step = row["step"]
             label = f"{name}\n{step['dtype']}, {step['batch']} × {step['seq']}"
-            bars.append(Bar(label, row["predicted_parts_bytes"], row["peak_above_imports_bytes"]))
+            bars.append(Bar(label, row["predicted_parts_bytes"], exact))
     return bars
 
 
@@ -165,10 +177,23 @@ def repair(comparison: Comparison) -> dict[str, float]:
         "whole, no adapter": parts.get("base", {}).get("held_out_loss"),
         "NF4, no adapter": parts.get("nf4", {}).get("held_out_loss"),
         "whole + LoRA": parts.get("lora", {}).get("held_out_loss"),
-        "NF4 + LoRA moved there": parts.get("nf4", {}).get("moved_adapter_held_out_loss"),
-        "NF4 + its own (QLoRA)": parts.get("qlora", {}).get("held_out_loss"),
+        "NF4 + LoRA, moved": parts.get("nf4", {}).get("moved_adapter_held_out_loss"),
+        "NF4 + its own": parts.get("qlora", {}).get("held_out_loss"),
     }
     return {state: loss for state, loss in found.items() if loss is not None}
+
+
+def repaired_share(comparison: Comparison) -> float | None:
+    """Return how much of what moving an adapter loses is won back by training on the NF4 base.
+
+    ``None`` where moving lost nothing to speak of, or a state is missing.
+    """
+    found = repair(comparison)
+    states = ("whole + LoRA", "NF4 + LoRA, moved", "NF4 + its own")
+    if not all(state in found for state in states):
+        return None
+    whole, moved, own = (found[state] for state in states)
+    return (moved - own) / (moved - whole) if moved - whole > SMALLEST_GAP else None
 
 
 def ratios(comparison: Comparison | None) -> Ratios | None:

@@ -118,7 +118,10 @@ def ratio_by_tokens(
     ax.axhline(1, color="#444444", linewidth=0.8)
     ax.axhline(1.3, color="#444444", linewidth=0.8, linestyle=":")
     ax.annotate("“30 % slower”", (0.01, 1.31), xycoords=("axes fraction", "data"), fontsize="small")
+    tokens = [x for _, points, _ in series for x, _ in points]
+    ticks = [2**k for k in range(int(np.log2(min(tokens))), int(np.log2(max(tokens))) + 1, 2)]
     ax.set_xscale("log", base=2)
+    ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.set_ylim(bottom=0)
     ax.set_xlabel("tokens a step (log scale)")
     ax.set_ylabel("step time, QLoRA / LoRA")

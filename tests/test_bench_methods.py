@@ -2,6 +2,7 @@
 
 import copy
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,36 @@ def test_the_predicted_step_is_the_longest_batch_in_the_models_formats(
     assert (step.batch, step.seq) == (2, max(len(row["input_ids"]) for row in rows))
     assert (step.dtype, step.adapter_dtype, step.rank, step.method) == ("fp32", "fp32", 2, "lora")
     assert step.answer_tokens == sum(label >= 0 for label in rows[0]["labels"])
+
+
+def test_a_peak_is_taken_on_the_longest_batch_only(
+    tiny_base: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trained: list = []
+    train = worker.train
+    monkeypatch.setattr(
+        worker, "train", lambda e, *args, **told: trained.extend(e) or train(e, *args, **told)
+    )
+    figures = worker.work("peak-lora", BUDGET, EXAMPLES[:4], [], tmp_path)
+    assert trained == [EXAMPLES[3], EXAMPLES[2]]
+    assert figures["peak_above_imports_bytes"] >= 0 and not list(tmp_path.iterdir())
+
+
+def test_only_peaks_are_taken_with_freed_memory_given_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: dict = {}
+
+    def process(*_: Any, env: dict, **__: Any) -> Any:
+        told.update(env)
+        return subprocess.CompletedProcess([], 0, "noise\n{}\n", "")
+
+    monkeypatch.setattr(bench_methods.subprocess, "run", process)
+    (threshold,) = bench_methods.RETURNING
+    for part, is_set in (("lora", False), ("steps", False), ("peak-lora", True)):
+        told.clear()
+        assert bench_methods.in_own_process(part, BUDGET, [], [], tmp_path) == {}
+        assert (threshold in told) is is_set and "PATH" in told
 
 
 def test_a_run_that_goes_on_after_a_kill_keeps_the_higher_peak(tmp_path: Path) -> None:
@@ -130,10 +161,10 @@ def test_a_killed_comparison_goes_on_with_the_part_it_was_in(
         bench_methods.run(budget=BUDGET, folder=tmp_path, scratch=scratch)
     assert (scratch / "lora").is_dir(), "its adapter is needed by nf4"
     figures = bench_methods.run(budget=BUDGET, folder=tmp_path, scratch=scratch)
-    assert parts_done == ["base", "full", "lora", "qlora", "qlora", "nf4", "steps"]
+    assert parts_done[:6] == ["base", "full", "lora", "qlora", "qlora", "nf4"]
     assert list(figures) == list(bench_methods.PARTS) and not scratch.exists()
     assert bench_methods.run(budget=BUDGET, folder=tmp_path, scratch=scratch) == figures
-    assert len(parts_done) == 7, "what is recorded is not measured again"
+    assert len(parts_done) == len(bench_methods.PARTS) + 1, "what is recorded is not measured again"
     assert results.load("methods-tiny", folder=tmp_path)["figures"] == figures
 
 
@@ -170,6 +201,8 @@ def test_the_table_shows_each_part_that_there_is() -> None:
     lines = bench_methods.render(figures).splitlines()
     assert "2.500     –" in lines[1]
     assert "1.00    0.50        60      1.500 25.0%" in lines[2]
+    exact = bench_methods.render(figures | {"peak-lora": {"peak_above_imports_bytes": 2**28}})
+    assert "0.25    0.50        60" in exact
     assert lines[3] == "2 × 8: lora 2.00 s"
 
 

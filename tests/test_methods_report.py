@@ -39,6 +39,8 @@ def comparison() -> Comparison:
         "lora": trained(right=[1, 1, 1, 0], loss=1.0),
         "qlora": trained(right=[1, 1, 0, 0], loss=1.2, peak=2**29),
         "nf4": {"held_out_loss": 2.5, "moved_adapter_held_out_loss": 1.4, "exam": None},
+        "peak-full": {"peak_above_imports_bytes": 2**29},
+        "peak-qlora": {"peak_above_imports_bytes": 2**28},
         "steps": {
             "points": [{"batch": 2, "length": 8, "step_s": {"lora": [2.0], "qlora": [3.0]}}],
         },
@@ -51,13 +53,13 @@ def test_the_cost_table_has_a_row_a_method_and_leaves_the_first_step_out_of_the_
 ) -> None:
     lines = methods_report.cost_table(comparison).splitlines()[2:]
     assert [line.split(" | ")[0].strip("| ") for line in lines] == ["full", "LoRA", "QLoRA"]
-    assert "| 1,234 | 0.001 | 30 | 5 s | 3.0 MiB | 1.00 GiB | 0.50 GiB | 1.00 |" in lines[1]
+    assert "| 1,234 | 0.001 | 30 | 5 s | 3.0 MiB | 1.00 GiB | – | 0.50 GiB | 1.00 |" in lines[1]
 
 
 def test_bars_hold_the_prediction_and_one_measured_number(comparison: Comparison) -> None:
     bars = methods_report.memory_bars(comparison)
-    assert [bar.measured for bar in bars] == [2**30, 2**30, 2**29]
-    assert bars[2].label == "QLoRA\nbf16, 4 × 240" and bars[2].predicted == {"weights": 2**28}
+    assert [bar.measured for bar in bars] == [2**29, 2**28], "LoRA's was not measured"
+    assert bars[1].label == "QLoRA\nbf16, 4 × 240" and bars[1].predicted == {"weights": 2**28}
 
 
 def test_differences_are_paired_by_question(comparison: Comparison) -> None:
@@ -80,9 +82,17 @@ def test_repair_tells_what_was_measured_in_order(comparison: Comparison) -> None
     assert methods_report.repair(comparison) == {
         "NF4, no adapter": 2.5,
         "whole + LoRA": 1.0,
-        "NF4 + LoRA moved there": 1.4,
-        "NF4 + its own (QLoRA)": 1.2,
+        "NF4 + LoRA, moved": 1.4,
+        "NF4 + its own": 1.2,
     }
+
+
+def test_the_repaired_share_is_of_what_moving_the_adapter_loses(comparison: Comparison) -> None:
+    assert methods_report.repaired_share(comparison) == pytest.approx(0.2 / 0.4)
+    comparison.parts["nf4"]["moved_adapter_held_out_loss"] = 1.0
+    assert methods_report.repaired_share(comparison) is None, "nothing was lost"
+    del comparison.parts["lora"]
+    assert methods_report.repaired_share(comparison) is None
 
 
 def test_ratios_come_from_the_steps_if_there_are_any(comparison: Comparison) -> None:
@@ -96,8 +106,9 @@ def test_live_runs_take_the_place_of_a_record_without_peaks_and_scores() -> None
     config = TrainConfig("tiny", "lora", learning_rate=0.02)
     run = TrainResult(Path("x"), config, 10, 100, LOG, [], 40, 5.0, {"resident": 1}, 2**20)
     live = methods_report.live({"lora": run}, {"lora": 1.5, "base": 2.0})
-    assert "| LoRA | 10 | 0.02 | 30 | 5 s | 1.0 MiB | – | – | 1.50 |" in methods_report.cost_table(
-        live
+    assert (
+        "| LoRA | 10 | 0.02 | 30 | 5 s | 1.0 MiB | – | – | – | 1.50 |"
+        in methods_report.cost_table(live)
     )
     assert methods_report.repair(live) == {"whole, no adapter": 2.0, "whole + LoRA": 1.5}
     assert not methods_report.memory_bars(live) and not methods_report.scores(live)

@@ -49,6 +49,7 @@
 # %%
 import pathlib
 import time
+import warnings
 
 import torch
 
@@ -58,6 +59,7 @@ from labkit import checks_08 as check
 started = time.perf_counter()
 today = time.strftime("%Y-%m-%d")
 torch.manual_seed(0)
+warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers in an old way
 machine = hardware.detect()
 where = hardware.describe(machine)
 installed = hardware.versions()
@@ -329,17 +331,24 @@ for checkpointing in (False, True):
 
 # %%
 measured = methods_report.memory_bars(record) if record else []
-figure = NOT_YET
+figure = Markdown(NOT_YET)
 if measured:
-    caption = f"peak resident memory above the imports, {record.origin}"
-    ax = plots_memory.memory_parts(measured, measured_name="whole process", caption=caption)
+    caption = f"peak of the process above its imports, longest batch, {record.origin}"
+    ax = plots_memory.memory_parts(measured, measured_name="process", caption=caption)
     figure = ax.figure
 figure
 
 # %% [markdown]
-# A process is more than its tensors. It holds scratch of the math library, and holes that the
-# allocator keeps for later; a GPU's allocator is counted to the byte, a process is not. Use the
-# prediction for what it is: the tensors.
+# Freed memory was given back at once for these bars. Without that, C's allocator keeps blocks for later,
+# and the process is larger than what is in it:
+
+# %%
+for name, of in (record.trained if record else {}).items():
+    exact = methods_report.exact_peak(record, name)
+    if exact:
+        kept_back = of["peak_above_imports_bytes"] - exact
+        print(f"{name:6} {kept_back / hardware.GIB:5.2f} GiB more as it usually runs")
+print("Linux (glibc): MALLOC_MMAP_THRESHOLD_=1048576 gives freed blocks back, and costs some time.")
 
 # %% [markdown]
 # ## 3 The same methods where weights weigh
@@ -388,7 +397,7 @@ print(gpu_report.NOT_MEASURED if error is None else f"peaks within {error:.1%} o
 # %%
 at = {"batch": 1, "seq": 1024, "checkpointing": True}
 seen_bars = gpu_report.bars(cards[0], phi.name, **at) if cards else []
-figure = gpu_report.NOT_MEASURED
+figure = Markdown(gpu_report.NOT_MEASURED)
 if seen_bars:
     caption = f"{phi.name}, {cards[0]['hardware']['gpu_name']}, recorded {cards[0]['date']}"
     ax = plots_memory.memory_parts(seen_bars, measured_name="allocated", caption=caption)
@@ -494,7 +503,7 @@ for n in (32, 128, 512):
 from labkit import plots
 
 scores = methods_report.scores(record) if record else {}
-figure = NOT_YET
+figure = Markdown(NOT_YET)
 if scores:
     exact = scores["exact match"]
     told = ", ".join(f"{name} {share.mean:.0%}" for name, share in exact.items())
@@ -554,11 +563,12 @@ from labkit import plots_training
 
 found = record if record and len(methods_report.repair(record)) == 5 else now
 repair = methods_report.repair(found)
-whole, moved_loss, own = list(repair.values())[2:]
-share = (moved_loss - own) / (moved_loss - whole)
+share = methods_report.repaired_share(found)
+won = "nothing that could be won back" if share is None else f"{share:.0%} of it"
+title = f"What moving loses, training on the rounded base wins back: {won}"
 plots_training.grouped_bars(
     {name.replace(", ", "\n").replace(" + ", "\n+ "): {"loss": x} for name, x in repair.items()},
-    title=f"Training on the rounded base wins back {share:.0%} of what moving loses",
+    title=title,
     ylabel="loss on kept answers (nats a token)",
     form="{:.2f}",
     caption=f"{MODEL}, {found.origin}",
@@ -581,7 +591,7 @@ plots_training.grouped_bars(
 # %%
 knobs = methods_report.sweeps(MODEL)
 SWEEPS = "Not recorded yet. To record it (about ten minutes): python -m labkit bench sweeps"
-figure = SWEEPS
+figure = Markdown(SWEEPS)
 if knobs:
     (first, apart), *_ = methods_report.spread(knobs).items()
     title = f"What matters most is the {first}: {apart:.2f} nats between best and worst"
@@ -697,7 +707,7 @@ Markdown(
         *(("C9, C10", f"GiB at the peak, {size}: {x}", here, "predicted") for size, x in peaks.items()),
         ("C11", f"ratio {smallest[1]:.2f} at {smallest[0]}, {largest[1]:.2f} at {largest[0]} tokens", origin, kind),
         ("C11", "" if gpu_points else "on a GPU: not measured yet", "–", "–"),
-        ("C12", f"{share:.0%} of the moved adapter's loss won back", found.origin, kind),
+        ("C12", f"of what a moved adapter loses, won back: {won}", found.origin, kind),
     ])
 )  # fmt: skip
 
