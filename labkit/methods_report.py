@@ -20,7 +20,7 @@ from labkit import (
     step_times,
 )
 from labkit.bench_methods import METHODS, tokens_per_s
-from labkit.hardware import GIB
+from labkit.hardware import GIB, Hardware, describe
 from labkit.measure import Interval, paired_difference
 from labkit.plots_memory import Bar
 from labkit.shapes import ModelShape, StepConfig
@@ -34,7 +34,7 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The parts of ``bench_methods`` that there are, and where they come from."""
+    """The parts of ``bench_methods``, or the knobs of ``bench_sweeps``, and where they come from."""
 
     parts: dict[str, dict]
     origin: str
@@ -54,7 +54,7 @@ class Comparison:
 def recorded(model: str) -> Comparison | None:
     """Return the recorded comparison, or ``None`` if there is none."""
     run = results.load(bench_methods.name(model))
-    return Comparison(run["figures"], f"recorded {run['date']}") if run else None
+    return Comparison(run["figures"], _origin(run)) if run else None
 
 
 def live(runs: Mapping[str, TrainResult], kept_losses: Mapping[str, float]) -> Comparison:
@@ -208,10 +208,10 @@ def by_tokens(table: Ratios) -> Points:
     return [(b * n, ratio) for b, row in table.items() for n, ratio in row.items()]
 
 
-def sweeps(model: str) -> dict[str, dict[str, dict]] | None:
-    """Return the recorded runs of LoRA's knobs, by knob and setting."""
+def sweeps(model: str) -> Comparison | None:
+    """Return the recorded runs of LoRA's knobs, by knob and setting, or ``None``."""
     run = results.load(bench_sweeps.name(model))
-    return run["figures"]["knobs"] if run else None
+    return Comparison(run["figures"]["knobs"], _origin(run)) if run else None
 
 
 def sweep_table(table: Mapping[str, Mapping[str, dict]]) -> str:
@@ -231,6 +231,10 @@ def spread(table: Mapping[str, Mapping[str, dict]]) -> dict[str, float]:
     losses = {knob: [run["held_out_loss"] for run in runs.values()] for knob, runs in table.items()}
     apart = {knob: max(values) - min(values) for knob, values in losses.items()}
     return dict(sorted(apart.items(), key=lambda item: -item[1]))
+
+
+def _origin(run: Mapping[str, Any]) -> str:
+    return f"recorded {run['date']}, {describe(Hardware(**run['hardware']))}"
 
 
 def _interval(share: Mapping[str, Any] | None) -> Interval | None:

@@ -125,9 +125,10 @@ def test_sweeps_are_read_by_knob(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     sizes = {"held_out_loss": 1.25, "train_s": 7.0, "n_trainable": 1000, "saved_bytes": 2**20}
     figures = {"knobs": {"targets": {"all linear": sizes}}}
     results.record(bench_sweeps.name("tiny"), figures, config={})
-    table = methods_report.sweeps("tiny")
-    assert table == figures["knobs"]
-    text = methods_report.sweep_table(table)
+    found = methods_report.sweeps("tiny")
+    assert found is not None and found.parts == figures["knobs"]
+    assert found.origin.startswith("recorded 20") and "CPU core" in found.origin
+    text = methods_report.sweep_table(found.parts)
     assert "| targets | all linear | 1.250 | 7 s | 1,000 | 1.0 MiB |" in text
 
 

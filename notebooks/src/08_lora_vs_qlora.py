@@ -223,9 +223,9 @@ from labkit import plots_methods
 comparison = record if record and len(record.logs) == 3 else now
 label = f"{MODEL}, {comparison.origin}"
 ends = {name: sum(row["loss"] for row in log[-3:]) / 3 for name, log in comparison.logs.items()}
-told = ", ".join(f"{name} {loss:.2f}" for name, loss in ends.items())
+last = ", ".join(f"{name} {loss:.2f}" for name, loss in ends.items())
 plots_methods.losses(
-    comparison.logs, by="step", title=f"Mean loss of the last three steps: {told}", caption=label
+    comparison.logs, by="step", title=f"Mean loss of the last three steps: {last}", caption=label
 ).figure
 
 # %% [markdown]
@@ -589,17 +589,19 @@ plots_training.grouped_bars(
 # middle setting, with the same examples each time.
 
 # %%
-knobs = methods_report.sweeps(MODEL)
+swept = methods_report.sweeps(MODEL)
 SWEEPS = "Not recorded yet. To record it (about ten minutes): python -m labkit bench sweeps"
 figure = Markdown(SWEEPS)
-if knobs:
-    (first, apart), *_ = methods_report.spread(knobs).items()
+if swept:
+    (first, apart), *_ = methods_report.spread(swept.parts).items()
     title = f"What matters most is the {first}: {apart:.2f} nats between best and worst"
-    figure = plots_methods.knobs(knobs, title=title, caption=MODEL).figure
+    figure = plots_methods.knobs(
+        swept.parts, title=title, caption=f"{MODEL}, {swept.origin}"
+    ).figure
 figure
 
 # %%
-Markdown(methods_report.sweep_table(knobs) if knobs else SWEEPS)
+Markdown(methods_report.sweep_table(swept.parts) if swept else SWEEPS)
 
 # %% [markdown]
 # Look at the learning rate and at alpha together: both scale the update. A rank changed *without* alpha would
@@ -702,7 +704,7 @@ peaks = {
 }
 Markdown(
     methods_report.claims_table([
-        ("C8", f"real tokens/s: {speed}; last losses: {ends}", comparison.origin, kind),
+        ("C8", f"real tokens/s: {speed}; last losses: {last}", comparison.origin, kind),
         ("C8", "; ".join(f"{pair} {g.in_points()}" for pair, g in gaps.items()), label, "recorded"),
         *(("C9, C10", f"GiB at the peak, {size}: {x}", here, "predicted") for size, x in peaks.items()),
         ("C11", f"ratio {smallest[1]:.2f} at {smallest[0]}, {largest[1]:.2f} at {largest[0]} tokens", origin, kind),
