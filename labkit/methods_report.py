@@ -34,7 +34,7 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The parts of ``bench_methods``, or the knobs of ``bench_sweeps``, and where they come from."""
+    """The parts of ``bench_methods``, or the knobs of ``bench_sweeps``, and their origin."""
 
     parts: dict[str, dict]
     origin: str
@@ -241,7 +241,21 @@ def _interval(share: Mapping[str, Any] | None) -> Interval | None:
     return Interval.of(share) if share else None
 
 
-def claims_table(rows: Sequence[tuple[str, str, str, str]]) -> str:
-    """Return claims with what was measured, where and when, and how; a blank result is left out."""
-    header = ["claim", "what we measured", "hardware and date", "kind"]
-    return leaderboard.table(header, [list(row) for row in rows if row[1]])
+def peak_error(comparison: Comparison) -> float | None:
+    """Return how far predicted and measured peaks lie apart at most, as a share of the measured."""
+    errors = [
+        abs(sum(bar.predicted.values()) / bar.measured - 1)
+        for bar in memory_bars(comparison)
+        if isinstance(bar.measured, int)
+    ]
+    return max(errors, default=None)
+
+
+def claims_table(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Return claims with what was found and where, as markdown; a blank finding is left out.
+
+    The kind is the first word of where: recorded, measured, predicted.
+    """
+    header = ["claim", "what we found", "hardware and date", "kind"]
+    table = [[*row, row[2].split()[0].strip(",;:")] for row in rows if row[1]]
+    return leaderboard.table(header, table)

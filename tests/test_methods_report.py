@@ -157,10 +157,16 @@ def test_longer_rows_fit_on_larger_cards_and_with_less_to_hold() -> None:
 
 
 def test_claims_without_a_result_are_left_out() -> None:
-    rows = [("C8", "told", "here", "measured"), ("C9", "", "here", "measured")]
-    assert "C8" in methods_report.claims_table(rows) and "C9" not in methods_report.claims_table(
-        rows
-    )
+    rows = [("C8", "told", "recorded today"), ("C9", "", "measured now")]
+    text = methods_report.claims_table(rows)
+    assert "| C8 | told | recorded today | recorded |" in text and "C9" not in text
+
+
+def test_the_error_of_a_prediction_is_a_share_of_what_was_measured(comparison: Comparison) -> None:
+    assert methods_report.peak_error(comparison) == pytest.approx(0.0)
+    comparison.parts["peak-full"]["peak_above_imports_bytes"] = 2**30
+    assert methods_report.peak_error(comparison) == pytest.approx(0.5)
+    assert methods_report.peak_error(Comparison({}, "")) is None
 
 
 def test_published_figures_name_their_source_and_are_called_cited() -> None:
