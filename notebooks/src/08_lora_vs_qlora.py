@@ -470,7 +470,7 @@ plots_methods.ratio_by_tokens(
 ).figure
 
 # %%
-print("On a GPU:", "in the figure above" if gpu_points else gpu_report.NOT_MEASURED)
+print("Our GPU is in the figure above." if gpu_points else gpu_report.NOT_MEASURED)
 Markdown(published.cited_table("C11"))
 
 # %% [markdown]
@@ -712,7 +712,7 @@ claims = [
 Markdown(methods_report.claims_table(claims))
 
 # %%
-print("C10 and C11 on a GPU:", "see section 3 and 4" if cards else gpu_report.NOT_MEASURED)
+print("C10, C11 on a GPU: sections 3 and 4." if cards else gpu_report.NOT_MEASURED)
 Markdown(published.cited_table("C8", "C9", "C10", "C11", "C12"))
 
 # %%
