@@ -52,6 +52,7 @@ def losses(
             color=COLOURS[i % 8], marker=MARKERS[i % 8], markersize=5,
             markevery=max(1, len(log) // 8), label=name,
         )  # fmt: skip
+    ax.margins(y=0.15)
     ax.set_ylim(bottom=0)
     ax.set_xlim(left=0)
     ax.set_xlabel("training step" if by == "step" else "seconds of training")
