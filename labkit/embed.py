@@ -28,8 +28,8 @@ _PREFIXES = {
     "bge-base-en": ("Represent this sentence for searching relevant passages: ", ""),
     "bge-large-en": ("Represent this sentence for searching relevant passages: ", ""),
 }
-# Characters of a batch, padding included: about 1,700 tokens on a CPU; a GPU wants more at once.
-_BATCH_ON_CPU = 8_000
+# Characters of a batch, padding included: about 700 tokens on a CPU; a GPU wants more at once.
+_BATCH_ON_CPU = 3_200
 _BATCH_ON_GPU = 32_000
 
 

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 # Chunks embedded and committed together: large enough that a commit costs little beside the
 # embedding, small enough that a kill loses seconds of work and memory stays flat.
 BATCH_CHUNKS = 256
-TRIM_CHUNKS = 4 * BATCH_CHUNKS
 FTS_COLUMN = "passage"
 # LanceDB would forget versions after 7 days, and refuse to optimize once one of them has a tag.
 _KEEP_VERSIONS = timedelta(days=36_500)
@@ -168,9 +167,8 @@ class Ingestion:
             ours = col("document_key").isin([lit(key) for key in replaced])
             merge = merge.when_not_matched_by_source_delete(ours)
         merge.execute(batch)
+        give_back_freed_memory()
         self._counts["chunks_embedded"] += len(rows)
-        if self._counts["chunks_embedded"] % TRIM_CHUNKS < len(rows):
-            give_back_freed_memory()
 
     def _remove_vanished(self, roots: list[str]) -> None:
         from lancedb.expr import col, lit
