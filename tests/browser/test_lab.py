@@ -1,6 +1,7 @@
 """JupyterLab as a learner sees it: open a lesson in Chromium, Run All, look at the outputs."""
 
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -31,6 +32,13 @@ RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-
 CONTENT = "() => window.jupyterapp.shell.currentWidget.context.model.toJSON()"
 
 
+def a_free_port() -> int:
+    """Return a port no test running beside this one asks for; 8888 is the first that all try."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Server]:
     """Serve copies: JupyterLab saves what it runs, and the committed notebooks must stay."""
@@ -47,8 +55,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Server]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABKIT_FAST", "1")
         patch.delenv("LABKIT_STATIC", raising=False)
-        patch.delenv("PORT", raising=False)
-        running = lab.launch(root, options=["--LabApp.expose_app_in_browser=True"])
+        options = ["--LabApp.expose_app_in_browser=True"]
+        running = lab.launch(root, port=a_free_port(), options=options)
     try:
         lab.wait_until_ready(running)
         yield running
