@@ -96,9 +96,9 @@ def by_kind(records: Records, *, more: bool = True) -> dict[str, dict[str, float
     """Return the share of right answers of each cell by kind of question, and over all."""
     table: dict[str, dict[str, float | None]] = {}
     for cell in cells(records, more=more):
-        parts = {kind: share(records, cell, kinds=[kind]) for kind in exam.KINDS}
-        parts["all"] = share(records, cell)
-        table[cell] = {kind: part.mean if part else None for kind, part in parts.items()}
+        groups = {kind: [kind] for kind in exam.KINDS} | {"all": list(exam.KINDS)}
+        parts = {name: share(records, cell, kinds=kinds) for name, kinds in groups.items()}
+        table[cell] = {name: part.mean if part else None for name, part in parts.items()}
     return table
 
 
