@@ -5,8 +5,9 @@ Does not know: how a model is trained (``train``) or examined (``sit_exam``).
 Used by ``python -m labkit bench data-size`` and read by lesson 09.
 
 The rule of the budget: a set of n examples is seen ``round(VISITS / n)`` times, at least once. So
-sets of 10, 30 and 100 take the same number of optimizer steps, and only what they hold differs; the
-set of 300 is seen once and takes more. The sets are nested: the 30 are among the 100.
+sets of 10, 30 and 100 take about the same number of optimizer steps, and only what they hold
+differs; the set of 300 is seen once and takes more. Batches are small, since few steps teach this
+model to refuse before they teach it to read. The sets are nested: the 30 are among the 100.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from labkit.training_data import Example
 COMMAND = "python -m labkit bench data-size"
 PLAN = ((0, 0.0), (10, 0.0), (30, 0.0), (100, 0.0), (100, 0.2), (300, 0.0))  # examples, noise
 VISITS = 120
+BATCH_SIZE = 4
 EVERY = 4  # the exam asks every fourth test question
 EXAM_FILE = "exam.json"
 
@@ -66,12 +68,13 @@ def run(
         for n, noise in plan
     ]
     config = {"command": COMMAND, "model": model, "k": 1, "visits": VISITS, "every": EVERY}
-    results.record(name(model), {"runs": rows}, config=config | {"seed": seed}, folder=folder)
+    config |= {"batch_size": BATCH_SIZE, "seed": seed}
+    results.record(name(model), {"runs": rows}, config=config, folder=folder)
     return {"runs": rows}
 
 
 def _fingerprint(model: str, learned: Sequence[Example]) -> str:
-    told = repr((model, VISITS, list(learned), exam.load_exam("test")[::EVERY]))
+    told = repr((model, VISITS, BATCH_SIZE, list(learned), exam.load_exam("test")[::EVERY]))
     return "data-size-" + hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
@@ -147,7 +150,9 @@ def one_run(
         return json.loads(done.read_text(encoding="utf-8"))
     row: dict = {"n_examples": n, "noise": noise, "n_epochs": 0, "n_tokens": 0, "train_s": 0.0}
     if n:
-        config = TrainConfig(model, n_epochs=n_epochs(n), seed=seed, command=COMMAND)
+        config = TrainConfig(
+            model, n_epochs=n_epochs(n), batch_size=BATCH_SIZE, seed=seed, command=COMMAND
+        )
         trained = train(spoil(learned[:n], noise, seed=seed), out, config)
         row |= {"n_epochs": config.n_epochs, "n_steps": len(trained.log)}
         row |= {"n_tokens": trained.n_tokens, "train_s": trained.train_s}

@@ -36,6 +36,7 @@ from labkit.training_data import Example
 COMMAND = "python -m labkit bench side-effects --tuned build/both"
 CONTEXTS = ("no passage", "new passage", "old passage")
 TIMES_OLD = 10  # how often each old value is seen
+BATCH_SIZE = 4
 N_READING = 60  # open-book examples of the stale reader
 
 
@@ -74,7 +75,7 @@ def run(
     adapters = adapters or settings.cache_dir() / "training" / _fingerprint(model, learned)
     folders: dict[str, Path | None] = {"base": None, "tuned": tuned}
     for reader, examples in learned.items():
-        config = TrainConfig(model, command=COMMAND)
+        config = TrainConfig(model, batch_size=BATCH_SIZE, command=COMMAND)
         folders[reader] = train(examples, adapters / reader.replace(" ", "-"), config).folder
     shown = evidence_by_context(asked, store)
     figures: dict = {"general": {}, "stale": {}, "trained": costs(training, folder)}
@@ -102,7 +103,8 @@ def before_the_bulletin(question: Question, document: str) -> Question:
         If the answer does not hold the value that was superseded.
     """
     new = question.values[0]
-    if new not in question.answer or not question.superseded_value:
+    sentence = exam.without_citations(question.answer)
+    if new not in sentence or not question.superseded_value:
         raise ValueError(f"{question.id} cannot be turned back: no {new!r} in its answer.")
     sentence = exam.without_citations(question.answer).replace(new, question.superseded_value)
     return replace(question, answer=f"{sentence} [{document}]", values=(question.superseded_value,))

@@ -71,6 +71,11 @@ def _n_changed(result: Sequence[str], answers: Sequence[str]) -> int:
     return sum(one != other for one, other in zip(result, answers, strict=True))
 
 
+def _keep(kept: list[list[str]], result: Sequence[str]) -> bool:
+    kept.append(list(result))
+    return True
+
+
 @exercise(
     _spoil,
     mistakes=(Mistake(lambda answers, share, seed: list(answers), "Nothing is changed in yours."),),
@@ -93,7 +98,12 @@ def spoil() -> Iterator[Case]:
         accept=lambda result: set(result) <= set(names),
     )
     kept: list[list[str]] = []
-    yield Case("seed 7", (names, 0.2, 7), "", accept=lambda result: not kept.append(list(result)))
+    yield Case(
+        "seed 7",
+        (names, 0.2, 7),
+        "Return the answers as a list.",
+        accept=lambda result: _keep(kept, result),
+    )
     yield Case(
         "seed 7 once more",
         (names, 0.2, 7),
