@@ -7,15 +7,12 @@ Does not know: how anything was measured, nor how a figure is drawn (``plots_com
 Used by lesson 09.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from labkit import evaluate_answers, exam, leaderboard, settings, verdict_records
+from labkit import evaluate_answers, exam, leaderboard, verdict_records
 from labkit.measure import Interval, bootstrap_mean, paired_difference
-from labkit.train import RESULT_FILE
 from labkit.verdict_records import BASE, BOTH, LORA, QLORA, RAG
-from labkit.verdicts import Records, origin_of
+from labkit.verdicts import Records, Verdict, origin_of
 
 FOUR = {
     "base, closed book": BASE,
@@ -215,23 +212,47 @@ def general_table(run: Mapping) -> str:
     return leaderboard.table(["", "base", "tuned", "tuned minus base"], rows)
 
 
-def find_tuned(model: str, *, folders: Sequence[Path] | None = None) -> Path | None:
-    """Return a folder with a finished adapter of this model that has learned to read, if any.
+def four(records: Records) -> dict[str, Interval | None]:
+    """Return the right answers of the four cells; ``None`` where a cell is not recorded."""
+    known = cells(records, more=False)
+    return {cell: share(records, cell) if cell in known else None for cell in FOUR}
 
-    Parameters
-    ----------
-    model
-        A catalogue name.
-    folders
-        Where to look, best first; ``build/both`` of the course unless given.
-    """
-    for folder in folders if folders is not None else [settings.course_dir() / "build" / "both"]:
-        path = folder / RESULT_FILE
-        if path.is_file():
-            config = json.loads(path.read_text(encoding="utf-8"))["config"]
-            if config["model"] == model and config["method"] == "lora":
-                return folder
-    return None
+
+def four_finding(shares: Mapping[str, Interval | None]) -> str:
+    """Return the two-by-two in a sentence, for a title."""
+    known = {cell: part.mean for cell, part in shares.items() if part}
+    if len(known) < len(FOUR):
+        return f"{len(known)} of the four cells are recorded"
+    base, rag, lora, both = (known[cell] for cell in FOUR)
+    return f"RAG alone {rag:.0%}, LoRA alone {lora:.0%}, both {both:.0%} (neither {base:.0%})"
+
+
+def size_finding(points: Sequence[tuple[int, float, Interval]]) -> str:
+    """Return the data-size curve in a sentence, for a title."""
+    clean = {n: part.mean for n, noise, part in points if not noise}
+    few, most = min(n for n in clean if n), max(clean)
+    told = f"{few} examples: {clean[few]:.0%} right, {most}: {clean[most]:.0%}"
+    for n, noise, part in points:
+        if noise:
+            told += f"; {noise:.0%} wrong labels change {100 * (part.mean - clean[n]):+.0f} points"
+    return told
+
+
+def stale_finding(shares: Mapping[str, Mapping[str, Interval]]) -> str:
+    """Return how often each stale adapter overrules the passage, for a title."""
+    old = {name: row["says the old value"].mean for name, row in shares.items() if "stale" in name}
+    told = ", ".join(f"{name} {mean:.0%}" for name, mean in old.items())
+    return f"Shown the new value, they say the old one: {told}"
+
+
+def claims_table(verdicts: Sequence[Verdict], names: Sequence[str]) -> str:
+    """Return the verdicts on some claims with where they were measured, as markdown."""
+    rows = [
+        [v.claim.name, v.claim.text, v.in_words, v.finding, v.origin or "–"]
+        for v in verdicts
+        if v.claim.name in names
+    ]
+    return leaderboard.table(["", "claim", "verdict", "measured", "recorded"], rows)
 
 
 def _told(part: Interval | None) -> str:

@@ -1,6 +1,6 @@
-"""Figures of lesson 09: the two-by-two, and the score against the number of examples.
+"""Figures of lesson 09: the two-by-two, the score against the number of examples, a placeholder.
 
-Knows: how these two are drawn. Does not know: how anything was measured (``combine_report``).
+Knows: how these are drawn. Does not know: how anything was measured (``combine_report``).
 Used by lesson 09.
 """
 
@@ -96,4 +96,12 @@ def data_size(
     ax.set_ylabel("right answers (%)")
     ax.grid(alpha=0.3)
     ax.legend(frameon=False, loc="lower right")
+    return ax
+
+
+def not_recorded(command: str, *, ax: Axes | None = None) -> Axes:
+    """Draw an empty figure that says which command records what belongs here."""
+    ax = course_axes(ax, "Not recorded yet")
+    ax.text(0.5, 0.5, f"run:\n{command}", ha="center", va="center", transform=ax.transAxes)
+    ax.set_axis_off()
     return ax

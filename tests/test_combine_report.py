@@ -1,15 +1,13 @@
 """The two-by-two is read off recorded exams, compared question by question, and sums are tested."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from labkit import combine_report as report
 from labkit import hardware
 from labkit.exam import ABSTENTION, Evidence, Question
 from labkit.measure import Interval
-from labkit.verdicts import Records
+from labkit.verdict_rules import CLAIMS
+from labkit.verdicts import Records, Verdict
 
 N = 20
 QUESTIONS = [
@@ -133,14 +131,24 @@ def test_data_size_and_side_effects_are_read_as_recorded() -> None:
     assert "3.000 | 3.500 | +0.500" in table and "-100.0 points" in table
 
 
-def test_an_adapter_is_found_only_if_finished_and_of_this_model(tmp_path: Path) -> None:
-    for name, config in (
-        ("full", {"model": "M", "method": "full"}),
-        ("other", {"model": "X", "method": "lora"}),
-        ("good", {"model": "M", "method": "lora"}),
-    ):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "training.json").write_text(json.dumps({"config": config}))
-    folders = [tmp_path / name for name in ("absent", "full", "other", "good")]
-    assert report.find_tuned("M", folders=folders) == tmp_path / "good"
-    assert report.find_tuned("M", folders=folders[:3]) is None
+def test_titles_follow_from_the_numbers(whole: Records) -> None:
+    assert report.four_finding(report.four(whole)) == (
+        "RAG alone 10%, LoRA alone 15%, both 85% (neither 0%)"
+    )
+    some = report.four(records(base=(0, 0)))
+    assert some["LoRA, RAG"] is None
+    assert report.four_finding(some) == "1 of the four cells are recorded"
+    half, most = Interval(0.5, 0.4, 0.6, 9), Interval(0.9, 0.8, 1, 9)
+    points = [(0, 0.0, half), (10, 0.0, half), (100, 0.0, most), (100, 0.2, half)]
+    assert report.size_finding(points) == (
+        "10 examples: 50% right, 100: 90%; 20% wrong labels change -40 points"
+    )
+    shares = {name: {"says the old value": half} for name in ("base", "stale", "stale reader")}
+    assert report.stale_finding(shares).endswith("old one: stale 50%, stale reader 50%")
+
+
+def test_the_claims_table_holds_the_claims_asked_for() -> None:
+    judged = [Verdict(claim, "holds", "+7 points", origin="CPU, today") for claim in CLAIMS]
+    lines = report.claims_table(judged, ["C3", "C6"]).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in lines] == ["| C3", "| C6"]
+    assert lines[1].endswith("| holds | +7 points | CPU, today |")

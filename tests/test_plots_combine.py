@@ -48,3 +48,7 @@ def test_data_size_draws_clean_points_as_a_line_and_noise_apart() -> None:
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["labels as written", "20% wrong labels"]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0", "100"]
+
+
+def test_the_placeholder_names_the_command() -> None:
+    assert "labkit bench" in texts(plots_combine.not_recorded("python -m labkit bench x"))[0]
