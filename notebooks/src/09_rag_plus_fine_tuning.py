@@ -36,7 +36,7 @@
 #
 # | | |
 # |---|---|
-# | reading time | about 15 minutes (estimated at 200 words a minute), exercises apart |
+# | reading time | about 9 minutes (estimated at 200 words a minute), exercises apart |
 # | run time, 2 CPU cores | printed at the end |
 # | run time, T4 / big GPU | not measured |
 # | RAM | printed at the end |
@@ -133,8 +133,8 @@ check.passages(passages)
 from collections import Counter
 
 absent = training_data.open_book_examples(lookups, store, k=2, absent_share=0.15)
-told = Counter("refuse" if exam.abstains(e.answer) else "copy the value" for e in absent)
-print(dict(told))
+lessons = Counter("refuse" if exam.abstains(e.answer) else "copy the value" for e in absent)
+print(dict(lessons))
 taken_away = next(e for e in absent if exam.abstains(e.answer))
 print(f"…{taken_away.messages[-1]['content'][-160:]}\n→ {taken_away.answer}")
 
@@ -164,10 +164,11 @@ tuned = models.load_language_model(base.name, tuned=folder)
 # %%
 import json
 
-run = json.loads((folder / train.RESULT_FILE).read_text("utf-8"))
-print(f"{run['config']['method']}, rank {run['config']['rank']}: {len(run['log'])} steps, "
-      f"{run['n_tokens']} tokens, {run['train_s']:.0f} s when it was trained")  # fmt: skip
-print(f"loss {run['log'][0]['loss']:.2f} → {run['log'][-1]['loss']:.2f} nats a token")
+training = json.loads((folder / train.RESULT_FILE).read_text("utf-8"))
+log, used = training["log"], training["config"]
+print(f"{used['method']}, rank {used['rank']}: {len(log)} steps, {training['n_tokens']} tokens")
+print(f"{training['train_s']:.0f} s when it was trained")
+print(f"loss {log[0]['loss']:.2f} → {log[-1]['loss']:.2f} nats a token")
 
 # %% [markdown]
 # Now ask both about documents that no training question touched. Four settings: nothing, the proof, the proof
@@ -196,28 +197,24 @@ said = {
 import textwrap
 
 print(f"{asked[0].question}\npapers: {asked[0].answer}")
-for (setting, name), texts in said.items():
-    print(f"{setting:22} {name:6} {textwrap.shorten(texts[0], 110)}")
+for (setting, name), answers in said.items():
+    print(f"{setting:22} {name:6} {textwrap.shorten(answers[0], 110)}")
 
 # %%
 from labkit import measure, plots
 
-right = {
-    setting.replace(" and ", "\nand "): {
-        name: measure.bootstrap_mean(
-            [contexts.does_right(q, t, setting) for q, t in zip(asked, said[setting, name])]  # noqa: B905
-        )
-        for name in readers
-    }
-    for setting in contexts.SETTINGS
-}
+right = {setting.replace(" and ", "\nand "): {} for setting in contexts.SETTINGS}
+for (setting, name), answers in said.items():
+    pairs = zip(asked, answers, strict=True)
+    does = [contexts.does_right(question, answer, setting) for question, answer in pairs]
+    right[setting.replace(" and ", "\nand ")][name] = measure.bootstrap_mean(does)
 
 # %%
-gains = {setting: row["tuned"].mean - row["base"].mean for setting, row in right.items()}
-most = max(gains, key=gains.get)
+gained = {setting: row["tuned"].mean - row["base"].mean for setting, row in right.items()}
+most = max(gained, key=gained.get)
 plots.bars(
     right,
-    title=f"Largest gain, {100 * gains[most]:+.0f} points: {' '.join(most.split())}",
+    title=f"Largest gain, {100 * gained[most]:+.0f} points: {' '.join(most.split())}",
     ylabel="does what the setting asks for (%)",
     caption=f"{len(asked)} lookups about held-out documents, {today}, {where}",
 ).figure
@@ -326,10 +323,10 @@ plots_rag.heat(
 places = combine_report.by_place(records)
 drops = {cell: row["held-out documents"].mean - row["seen documents"].mean
          for cell, row in places.items()}  # fmt: skip
-told = ", ".join(f"{cell.replace(chr(10), ' ')} {100 * d:+.0f}" for cell, d in drops.items())
+changes = (f"{' '.join(cell.split())} {100 * drop:+.0f}" for cell, drop in drops.items())
 plots.bars(
     places,
-    title=f"Held-out minus seen, in points:\n{told}",
+    title=f"Held-out minus seen, in points: {', '.join(changes)}",
     ylabel="right answers (%)",
     caption="answerable questions without tables; 95 % intervals",
 ).figure
@@ -453,8 +450,8 @@ effects_run = results.load(bench_side_effects.name(base.name))
 if effects_run:
     for context in bench_side_effects.CONTEXTS:
         for reader, row in combine_report.stale_shares(effects_run, context=context).items():
-            told = ", ".join(f"{what.split()[2]} {part}" for what, part in row.items())
-            print(f"{context:12} {reader:13} {told}")
+            values = ", ".join(f"{what.split()[2]} {part}" for what, part in row.items())
+            print(f"{context:12} {reader:13} {values}")
 else:
     print(f"not recorded yet; run: {bench_side_effects.COMMAND}")
 
@@ -473,19 +470,19 @@ ax = (
 ax.figure
 
 # %% [markdown]
-# **Explain.** The second bars are the price of stale weights. A low one does not acquit: look whether the *new* value
-# is said, or something else altogether. Compare the two stale models: both hold the same old facts, and only
-# one has practised copying from a page. Below *no passage* you see how well the old values were learned in the
-# first place; what was never learned cannot overrule anything.
+# **Explain.** The second bars are the price of stale weights. A low one does not acquit: is the *new* value said, or
+# something else altogether? Both stale models hold the same old facts, and only one has practised copying.
+# The lines under *no passage* show how well the old values were learned: what was never learned cannot
+# overrule anything.
 
 # %%
 if effects_run:
-    trained = effects_run["figures"]["trained"]
-    again, index = trained["retrain_s"], trained["reindex_s"]
-    print(f"train again: {again:.0f} s for {trained['retrain_tokens']} tokens")
+    costs = effects_run["figures"]["trained"]
+    again, index = costs["retrain_s"], costs["reindex_s"]
+    print(f"train again: {again:.0f} s for {costs['retrain_tokens']} tokens")
     print(f"index again: {index:.1f} s, {again / index:.0f} times faster" if index else "")
 else:
-    print(f"this run trained for {run['train_s']:.0f} s; re-indexing: see lesson 05")
+    print(f"this reader took {training['train_s']:.0f} s; re-indexing: see lesson 05")
 
 # %% [markdown]
 # And seconds are the smaller part of it. Somebody has to notice that the model is stale, write new examples, and
@@ -519,8 +516,8 @@ for name, llm in readers.items():
     print(f"{name:6} completes {done}; loss {loss.mean:.3f} ({loss.low:.3f}–{loss.high:.3f}) nats")
 
 # %%
-told = f"not recorded yet; run: {bench_side_effects.COMMAND}"
-Markdown(combine_report.general_table(effects_run) if effects_run else told)
+absent_yet = f"not recorded yet; run: {bench_side_effects.COMMAND}"
+Markdown(combine_report.general_table(effects_run) if effects_run else absent_yet)
 
 # %% [markdown]
 # **Explain.** The lines above come from the reader of section 2, live; the table from the recorded one. Compare by
