@@ -130,3 +130,17 @@ def test_a_run_trains_twice_asks_four_readers_and_records(
     text = bench.render(figures)
     assert "+0.500 nats" in text and "re-train 600 s; re-index 4.5 s" in text
     assert "stale reader" in text
+
+
+def test_the_doors_hand_over_what_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    from labkit import bench_data_size
+    from labkit.__main__ import main
+
+    monkeypatch.setattr(bench, "run", lambda tuned: {"tuned": str(tuned)})
+    monkeypatch.setattr(bench_data_size, "run", lambda: {"runs": []})
+    assert main(["bench", "side-effects", "--tuned", "build/both", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"tuned": "build/both"}
+    assert main(["bench", "data-size", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"runs": []}

@@ -433,10 +433,11 @@ check.spoil(spoil)
 # %% [markdown]
 # ## 5 The facts change
 #
-# Lesson 05 brought the bulletins: seconds to re-index. Now there is also a model that was trained before them. Two
-# such models were made for a recorded run. *Stale* learned the old values by heart and nothing else. *Stale reader*
+# In lesson 05 the bulletins were indexed in seconds. Now there is also a model that was trained before them. Two such
+# models were made for a recorded run. *Stale* learned the old values by heart, and nothing else. *Stale reader*
 # learned them, and learned to read other pages as well.
-#
+
+# %% [markdown]
 # **Predict.** You show them the bulletin's passage with the new value. Who still says the old one?
 #
 # - a) both: what was trained in overrules the page
