@@ -40,6 +40,7 @@ GOALS = (
     ("refuses the unanswerable", ">=", 0.80),
     ("refuses the answerable", "<=", 0.10),
 )
+SHORT = {"unanswerable": "no answer"}
 PLACES = {"seen documents": False, "held-out documents": True}
 
 
@@ -90,10 +91,13 @@ def share(
 
 
 def by_kind(records: Records, *, more: bool = True) -> dict[str, dict[str, float | None]]:
-    """Return the share of right answers of each cell by kind of question, and over all."""
+    """Return the share of right answers of each cell by kind of question, and over all.
+
+    *No answer* are the unanswerable ones, where right means refused.
+    """
     table: dict[str, dict[str, float | None]] = {}
     for cell in cells(records, more=more):
-        groups = {kind: [kind] for kind in exam.KINDS} | {"all": list(exam.KINDS)}
+        groups = {SHORT.get(kind, kind): [kind] for kind in exam.KINDS} | {"all": list(exam.KINDS)}
         parts = {name: share(records, cell, kinds=kinds) for name, kinds in groups.items()}
         table[cell] = {name: part.mean if part else None for name, part in parts.items()}
     return table

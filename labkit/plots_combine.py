@@ -95,7 +95,7 @@ def data_size(
     ax.set_xlabel("training examples (log scale beyond 10)")
     ax.set_ylabel("right answers (%)")
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(frameon=False)
     return ax
 
 

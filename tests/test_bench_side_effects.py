@@ -133,12 +133,13 @@ def test_a_run_trains_twice_asks_four_readers_and_records(
 
 
 def test_the_doors_hand_over_what_was_asked_for(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     from labkit import bench_data_size
     from labkit.__main__ import main
 
     monkeypatch.setattr(bench, "run", lambda tuned: {"tuned": str(tuned)})
+    monkeypatch.setattr(bench, "render", lambda figures: "")
     monkeypatch.setattr(bench_data_size, "run", lambda: {"runs": []})
     assert main(["bench", "side-effects", "--tuned", "build/both", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"tuned": "build/both"}
