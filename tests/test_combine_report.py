@@ -93,7 +93,13 @@ def test_effects_are_paired_and_the_rest_is_what_no_sum_explains(whole: Records)
 
 
 @pytest.mark.parametrize(
-    ("both", "words"), [(20, "together more"), (12, "no more than a sum"), (2, "together less")]
+    ("both", "words"),
+    [
+        (20, "together more"),
+        (12, "no more than a sum"),
+        (11, "no more than a sum"),
+        (2, "together less"),
+    ],
 )
 def test_sums_up_goes_by_the_interval(both: int, words: str) -> None:
     some = records(base=(0, 0), rag=(10, 0), lora=(2, 0), both=(both, 0))
