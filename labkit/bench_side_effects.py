@@ -106,8 +106,8 @@ def before_the_bulletin(question: Question, document: str) -> Question:
     sentence = exam.without_citations(question.answer)
     if new not in sentence or not question.superseded_value:
         raise ValueError(f"{question.id} cannot be turned back: no {new!r} in its answer.")
-    sentence = exam.without_citations(question.answer).replace(new, question.superseded_value)
-    return replace(question, answer=f"{sentence} [{document}]", values=(question.superseded_value,))
+    old = question.superseded_value
+    return replace(question, answer=f"{sentence.replace(new, old)} [{document}]", values=(old,))
 
 
 def stale_examples(store: rag.Searcher) -> dict[str, list[Example]]:
