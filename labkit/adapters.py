@@ -1,17 +1,19 @@
 """Adapters on this machine: found where an earlier training left one, or trained once and kept.
 
 Knows: where finished adapters lie, and how a short training's folder is named.
-Does not know: how anything is trained (``train``).
+Does not know: how anything is trained (``train``) or loaded (``models``).
 Used by lesson 09.
 """
 
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from labkit import settings
+from labkit.models import LanguageModel, load_language_model
 from labkit.train import RESULT_FILE, TrainConfig, TrainResult, train
 from labkit.training_data import Example
 
@@ -34,6 +36,13 @@ def find(model: str, *, folders: Sequence[Path] | None = None) -> Path | None:
             if (config["model"], config["method"]) == (model, "lora"):
                 return folder
     return None
+
+
+def load(model: str, folder: Path) -> LanguageModel:
+    """Return the model with the adapter of a folder, as ``load_language_model`` loads it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers in an old way
+        return load_language_model(model, tuned=folder)
 
 
 def train_once(

@@ -20,6 +20,8 @@ PLAIN = {
     "training": "this course's trainer beside the stock ones",
     "decoding": "answers one by one and in batches",
     "memory": "predicted against rehearsed training steps",
+    "methods": "full, LoRA and QLoRA on the same examples and budget",
+    "sweeps": "LoRA's rank, alpha, targets and learning rate",
     "data-size": "exam score against number of training examples, and wrong labels",
 }
 

@@ -28,8 +28,7 @@ _PREFIXES = {
     "bge-base-en": ("Represent this sentence for searching relevant passages: ", ""),
     "bge-large-en": ("Represent this sentence for searching relevant passages: ", ""),
 }
-# Characters of a batch, padding included: on a CPU about 700 tokens, whose intermediate results fit
-# into the cache; a GPU wants more work at once.
+# Characters of a batch, padding included: about 700 tokens on a CPU; a GPU wants more at once.
 _BATCH_ON_CPU = 3_200
 _BATCH_ON_GPU = 32_000
 

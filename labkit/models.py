@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit import catalogue, hardware
+from labkit import catalogue, hardware, settings
 from labkit.fetch import is_fetched, model_dir
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Messages = list[dict[str, str]]
 ADAPTER_FILE = "adapter_model.safetensors"
 FULL_FILE = "model.safetensors"
+# Fast mode runs every cell to see that it runs; nobody reads its answers.
+FAST_TOKENS = 12
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class LanguageModel:
 
         if max_new_tokens < 1:
             raise ValueError(f"max_new_tokens is {max_new_tokens}; give 1 or more.")
+        if settings.fast():
+            max_new_tokens = min(max_new_tokens, FAST_TOKENS)
         with torch.inference_mode():
             return self.model.generate(
                 **encoded,

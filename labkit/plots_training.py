@@ -1,7 +1,7 @@
 """Figures of the training lessons: loss curves, spectra, 4-bit levels, errors.
 
 Knows: how losses, singular values, code books and errors are drawn.
-Does not know: how they were measured, nor the style (``figure_style``). Used by lessons 06 and 07.
+Does not know: how they were measured, nor the style (``figure_style``). Used by lessons 06 to 08.
 """
 
 from __future__ import annotations

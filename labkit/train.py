@@ -8,6 +8,7 @@ Used by lessons 08 and 09 and by ``python -m labkit finetune``.
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -185,7 +186,9 @@ def prepare(model: Any, config: TrainConfig) -> Any:
     adapter = LoraConfig(
         r=config.rank, lora_alpha=config.alpha, target_modules=targets, task_type="CAUSAL_LM"
     )
-    return get_peft_model(model, adapter)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers in an old way
+        return get_peft_model(model, adapter)
 
 
 def last_checkpoint(out: Path) -> str | None:

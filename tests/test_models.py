@@ -30,6 +30,13 @@ def test_a_batch_says_what_single_conversations_say(tiny_llm, batch_size: int) -
     assert len({generation.n_prompt_tokens for generation in single}) == 3
 
 
+def test_fast_mode_cuts_answers_short(tiny_llm, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = tiny_llm.generate(conversation("Why?"), max_new_tokens=30).n_new_tokens
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    cut = tiny_llm.generate(conversation("Why?"), max_new_tokens=30).n_new_tokens
+    assert cut == min(whole, models.FAST_TOKENS) < whole
+
+
 def test_greedy_generation_equals_taking_the_likeliest_token_by_hand(tiny_llm) -> None:
     import torch
 

@@ -534,8 +534,8 @@ else:
 # %% [markdown]
 # ## Next
 #
-# Lesson 01, *RAG or fine-tuning: which should I choose?*, is coming. Until then go on with
-# [lesson 02: what does a vector database do?](02_build_a_vector_db.ipynb)
+# [Lesson 01: RAG or fine-tuning, which should I choose?](01_rag_or_fine_tuning.ipynb) You bet before
+# you measure.
 
 # %% [markdown]
 # ## Claims

@@ -54,7 +54,8 @@ from labkit import hardware
 
 started = time.perf_counter()
 where = hardware.describe(hardware.detect())
-print(where, hardware.versions())
+versions = hardware.versions()
+print(f"{where}; torch {versions['torch']}, transformers {versions['transformers']}")
 
 # %% [markdown]
 # ## 1 The exam

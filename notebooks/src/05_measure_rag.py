@@ -609,8 +609,7 @@ for name in ("citation_precision", "citation_recall", "wrong_but_confident"):
     print(name, f"{measure.Interval.of(share)} of {share['n']}" if share else "nothing to judge")
 for cites in (True, False):
     group = [r["exact_match"] for r in answers.values() if bool(r["cited"]) is cites]
-    words = "with a citation" if cites else "without"
-    print(f"answers {words:16} {len(group):3}, right {np.mean(group or [0]):.0%}")
+    print(f"with a citation: {cites!s:5} {len(group):4} answers, right {np.mean(group or [0]):.0%}")
 
 # %% [markdown]
 # A citation is worth something: with one, an answer is right several times as often as without. It is not

@@ -609,8 +609,8 @@ plots_training.loss_curves(
 # the `rank` directions adds a piece of the same size, and the pieces point the same way. Sixteen times the
 # directions make sixteen times the update; dividing by the rank takes that back.
 #
-# That is what the division is *for*. Keep alpha when you change the rank. Whoever fixes the scale
-# instead has changed the learning rate without knowing it.
+# That is what the division is *for*: keep alpha when you change the rank. Whoever keeps the scale instead has
+# changed the learning rate.
 
 # %% [markdown]
 # This holds for the beginning of training with AdamW. In the long run, a higher rank can hold more, and other
