@@ -6,6 +6,7 @@ Used by ``__main__``.
 
 import argparse
 import importlib
+from pathlib import Path
 
 from labkit.doors import json_flag, positive, print_result
 
@@ -21,6 +22,7 @@ PLAIN = {
     "memory": "predicted against rehearsed training steps",
     "methods": "full, LoRA and QLoRA on the same examples and budget",
     "sweeps": "LoRA's rank, alpha, targets and learning rate",
+    "data-size": "exam score against number of training examples, and wrong labels",
 }
 
 
@@ -40,10 +42,14 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     json_flag(retrieval)
     retrieval.set_defaults(run=_retrieval)
+    effects = kinds.add_parser("side-effects", help="what fine-tuning forgets; stale adapters")
+    effects.add_argument("--tuned", required=True, type=Path, help="folder made by finetune")
+    json_flag(effects)
+    effects.set_defaults(run=_side_effects)
 
 
 def _plain(arguments: argparse.Namespace) -> int:
-    bench = importlib.import_module(f"labkit.bench_{arguments.what}")
+    bench = importlib.import_module(f"labkit.bench_{arguments.what.replace('-', '_')}")
     figures = bench.run()
     print_result(bench.render(figures), figures, arguments.json)
     return 0
@@ -55,4 +61,12 @@ def _retrieval(arguments: argparse.Namespace) -> int:
     figures = bench_retrieval.run(sizes=tuple(arguments.sizes or bench_retrieval.SIZES))
     text = "\n\n".join(bench_retrieval.render(one) for one in figures)
     print_result(text, figures, arguments.json)
+    return 0
+
+
+def _side_effects(arguments: argparse.Namespace) -> int:
+    from labkit import bench_side_effects
+
+    figures = bench_side_effects.run(arguments.tuned)
+    print_result(bench_side_effects.render(figures), figures, arguments.json)
     return 0

@@ -3,7 +3,7 @@
 Knows: names and commands, and the margin of "close to". Does not know: any rule.
 Used by ``verdict_rules``, ``verdict_training`` and ``decide``.
 
-Two of the records have no command of their own. ``methods-MODEL`` holds ``figures["methods"]
+What two of the records hold: ``methods-MODEL`` has ``figures["methods"]
 [METHOD]["train_s"]`` for full, lora and qlora on the same examples. ``data-size-MODEL`` holds
 ``figures["runs"]``, each with ``n_examples``, ``noise`` (a share) and ``answers`` (``id`` and
 ``exact_match`` of every question).
@@ -37,7 +37,7 @@ COMMANDS = {
     QLORA: _exam("both", "qlora"),
     NF4: "lesson 08 (the base model's exam in 4 bits)",
     METHODS: "lesson 08 (full, LoRA and QLoRA side by side)",
-    DATA_SIZE: "lesson 09 (score against number of examples)",
+    DATA_SIZE: "python -m labkit bench data-size",
     "bench-rag-variants": "python -m labkit bench rag",
     "updates-{model}": "python -m labkit bench updates",
     "gpu-*": "make bench-gpu",

@@ -1,0 +1,63 @@
+"""Adapters on this machine: found where an earlier training left one, or trained once and kept.
+
+Knows: where finished adapters lie, and how a short training's folder is named.
+Does not know: how anything is trained (``train``) or loaded (``models``).
+Used by lesson 09.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from labkit import settings
+from labkit.models import LanguageModel, load_language_model
+from labkit.train import RESULT_FILE, TrainConfig, TrainResult, train
+from labkit.training_data import Example
+
+
+def find(model: str, *, folders: Sequence[Path] | None = None) -> Path | None:
+    """Return the first folder with a finished LoRA adapter of this model, if any.
+
+    Parameters
+    ----------
+    model
+        A catalogue name.
+    folders
+        Where to look, best first; ``build/both`` and ``adapters/lora`` of the course unless given.
+    """
+    course = settings.course_dir()
+    for folder in folders or (course / "build" / "both", course / "adapters" / "lora"):
+        path = folder / RESULT_FILE
+        if path.is_file():
+            config = json.loads(path.read_text(encoding="utf-8"))["config"]
+            if (config["model"], config["method"]) == (model, "lora"):
+                return folder
+    return None
+
+
+def load(model: str, folder: Path) -> LanguageModel:
+    """Return the model with the adapter of a folder, as ``load_language_model`` loads it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers in an old way
+        return load_language_model(model, tuned=folder)
+
+
+def train_once(
+    examples: Sequence[Example],
+    config: TrainConfig,
+    *,
+    cache: Path | None = None,
+    on_step: Callable[[dict], None] | None = None,
+) -> TrainResult:
+    """Train in a folder of the cache that is named after examples and configuration.
+
+    A second call with the same examples and configuration finds the result, and one that was cut
+    off goes on.
+    """
+    told = repr((asdict(config), list(examples)))
+    name = hashlib.sha256(told.encode()).hexdigest()[:12]
+    out = (cache or settings.cache_dir() / "training") / f"reader-{name}"
+    return train(examples, out, config, on_step=on_step)

@@ -1,0 +1,263 @@
+"""Reports on RAG and fine-tuning together: recorded runs as tables and series to draw.
+
+Knows: the two-by-two of readers and books, how its cells are compared question by question, and
+how the records of ``bench_data_size`` and ``bench_side_effects`` are read; what is not recorded yet
+is left out, and ``missing`` says which command records it.
+Does not know: how anything was measured, nor how a figure is drawn (``plots_combine``).
+Used by lesson 09.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from labkit import evaluate_answers, exam, leaderboard, verdict_records
+from labkit.measure import Interval, bootstrap_mean, paired_difference
+from labkit.verdict_records import BASE, BOTH, LORA, QLORA, RAG
+from labkit.verdicts import Records, Verdict, origin_of
+
+FOUR = {
+    "base, closed book": BASE,
+    "base, RAG": RAG,
+    "LoRA, closed book": LORA,
+    "LoRA, RAG": BOTH,
+}
+MORE = {
+    "QLoRA, closed book": "exam-lora-{model}-qlora",
+    "QLoRA, RAG": QLORA,
+    "base, RAG, k = 3": "exam-rag-{model}-k3",
+    "LoRA, RAG, k = 3": "exam-both-{model}-k3",
+}
+BEHAVIOUR = {
+    "exact_match": "right",
+    "wrong_but_confident": "wrong but confident",
+    "abstention_recall": "refuses the unanswerable",
+    "false_abstention": "refuses the answerable",
+    "house_format": "house format",
+    "house_terms": "house terms",
+    "citation_precision": "citations right",
+}
+GOALS = (
+    ("exact match, lookup, held-out documents", ">=", 0.90),
+    ("refuses the unanswerable", ">=", 0.80),
+    ("refuses the answerable", "<=", 0.10),
+)
+SHORT = {"unanswerable": "no answer"}
+PLACES = {"seen documents": False, "held-out documents": True}
+
+
+def cells(records: Records, *, more: bool = True) -> dict[str, str]:
+    """Return the recorded cells, each with the pattern of its run's name."""
+    every = FOUR | (MORE if more else {})
+    return {name: pattern for name, pattern in every.items() if records.matching(pattern)}
+
+
+def missing(records: Records, needed: Sequence[str] = tuple(FOUR.values())) -> str:
+    """Return a line that names the commands whose records are absent, or nothing."""
+    absent = [verdict_records.COMMANDS[name] for name in needed if not records.matching(name)]
+    return "not recorded yet; run: " + "; ".join(dict.fromkeys(absent)) if absent else ""
+
+
+def origin(records: Records, patterns: Sequence[str]) -> str:
+    """Return where and when the runs were recorded, each once."""
+    runs = [run for pattern in patterns for run in records.matching(pattern)]
+    return "; ".join(dict.fromkeys(origin_of(run) for run in runs)) or "not recorded yet"
+
+
+def share(
+    records: Records,
+    cell: str,
+    metric: str = "exact_match",
+    *,
+    kinds: Sequence[str] = exam.KINDS,
+    held_out: bool | None = None,
+) -> Interval | None:
+    """Return a metric of one cell over a part of the exam; ``None`` where nothing has a say.
+
+    Parameters
+    ----------
+    cell
+        A key of ``FOUR`` or ``MORE``.
+    metric
+        A key of ``evaluate_answers.METRICS``.
+    kinds, held_out
+        Which kinds count, and whether only questions of held-out (or of the other) documents do.
+    """
+    wanted = {
+        question.id
+        for question in records.questions
+        if question.kind in kinds and held_out in (None, question.held_out)
+    }
+    scores = records.scores((FOUR | MORE)[cell])
+    return evaluate_answers.average([scores[i] for i in sorted(scores.keys() & wanted)], metric)
+
+
+def by_kind(records: Records, *, more: bool = True) -> dict[str, dict[str, float | None]]:
+    """Return the share of right answers of each cell by kind of question, and over all.
+
+    *No answer* are the unanswerable ones, where right means refused.
+    """
+    table: dict[str, dict[str, float | None]] = {}
+    for cell in cells(records, more=more):
+        groups = {SHORT.get(kind, kind): [kind] for kind in exam.KINDS} | {"all": list(exam.KINDS)}
+        parts = {name: share(records, cell, kinds=kinds) for name, kinds in groups.items()}
+        table[cell] = {name: part.mean if part else None for name, part in parts.items()}
+    return table
+
+
+def by_place(records: Records) -> dict[str, dict[str, Interval | None]]:
+    """Return right answers on answerable questions, by cell, for seen and held-out documents.
+
+    Tables are not held out, so their questions are left out on both sides.
+    """
+    kinds = [kind for kind in exam.KINDS if kind not in ("unanswerable", "table")]
+    return {
+        cell.replace(", ", "\n"): {
+            place: share(records, cell, kinds=kinds, held_out=flag)
+            for place, flag in PLACES.items()
+        }
+        for cell in cells(records, more=False)
+    }
+
+
+def effects(records: Records, *, kinds: Sequence[str] = exam.KINDS) -> dict[str, Interval]:
+    """Return what RAG, LoRA and both add to the base model, and what is left over.
+
+    The last entry answers whether they add up: both, minus RAG, minus LoRA, plus base, question by
+    question. At zero the gains just add; above, each helps the other.
+    """
+    if len(cells(records, more=False)) < len(FOUR):
+        return {}
+    scores = {name: records.scores(pattern) for name, pattern in FOUR.items()}
+    shared = set.intersection(*(set(of_cell) for of_cell in scores.values()))
+    names = sorted(name for name in shared if records.kinds[name] in kinds)
+    base, rag, lora, both = (
+        [of_cell[name].exact_match for name in names] for of_cell in scores.values()
+    )
+    return {
+        "RAG alone − base": paired_difference(rag, base),
+        "LoRA alone − base": paired_difference(lora, base),
+        "both − RAG": paired_difference(both, rag),
+        "both − LoRA": paired_difference(both, lora),
+        "both − sum of the gains": paired_difference(
+            [b - one for b, one in zip(both, lora, strict=True)],
+            [r - one for r, one in zip(rag, base, strict=True)],
+        ),
+    }
+
+
+def sums_up(gains: Mapping[str, Interval]) -> str:
+    """Say in words whether the gains add up, from the output of ``effects``."""
+    if not gains:
+        return "not known yet"
+    rest = gains["both − sum of the gains"]
+    if rest.low > 0:
+        return "together more than the sum of their gains"
+    return "together less than the sum of their gains" if rest.high < 0 else "no more than a sum"
+
+
+def behaviour_table(records: Records) -> str:
+    """Return how the answers of each cell behave, as markdown."""
+    rows = [
+        [cell, *(_told(share(records, cell, metric)) for metric in BEHAVIOUR)]
+        for cell in cells(records)
+    ]
+    return leaderboard.table(["cell", *BEHAVIOUR.values()], rows)
+
+
+def goals(records: Records, cell: str = "LoRA, RAG") -> str:
+    """Return the goals of the course for one cell beside what was measured, as markdown."""
+    if cell not in cells(records):
+        return missing(records, [(FOUR | MORE)[cell]])
+    measured = (
+        share(records, cell, kinds=["lookup"], held_out=True),
+        share(records, cell, "abstention_recall"),
+        share(records, cell, "false_abstention"),
+    )
+    rows = []
+    for (what, sign, line), part in zip(GOALS, measured, strict=True):
+        reached = part and (part.mean >= line if sign == ">=" else part.mean <= line)
+        goal = f"{'at least' if sign == '>=' else 'at most'} {line:.0%}"
+        rows.append([what, goal, _told(part), "reached" if reached else "not reached"])
+    return leaderboard.table([f"{cell}", "goal", "measured", ""], rows)
+
+
+def size_points(run: Mapping) -> list[tuple[int, float, Interval]]:
+    """Return ``(examples, share of wrong labels, right answers)`` of a recorded ``data-size``."""
+    return [
+        (row["n_examples"], row["noise"],
+         bootstrap_mean([answer["exact_match"] for answer in row["answers"]]))
+        for row in run["figures"]["runs"]
+    ]  # fmt: skip
+
+
+def stale_shares(run: Mapping, *, context: str) -> dict[str, dict[str, Interval]]:
+    """Return which value each reader of a recorded ``side-effects`` says in one context."""
+    return {
+        reader: {
+            f"says the {value} value": Interval.of(by_context[context][f"says_{value}"])
+            for value in ("new", "old")
+        }
+        for reader, by_context in run["figures"]["stale"].items()
+    }
+
+
+def general_table(run: Mapping) -> str:
+    """Return general ability before and after a recorded fine-tuning, as markdown."""
+    figures = run["figures"]["general"]
+    loss, completed = (Interval.of(figures["difference"][key]) for key in ("loss", "completed"))
+    means = {
+        key: [bootstrap_mean(figures[reader][key]) for reader in ("base", "tuned")]
+        for key in ("loss", "completed")
+    }
+    rows = [
+        ["loss on general texts, nats a token", *(f"{part.mean:.3f}" for part in means["loss"]),
+         f"{loss.mean:+.3f} ({loss.low:+.3f} to {loss.high:+.3f})"],
+        ["sentences completed rightly", *map(str, means["completed"]), completed.in_points()],
+    ]  # fmt: skip
+    return leaderboard.table(["", "base", "tuned", "tuned minus base"], rows)
+
+
+def four(records: Records) -> dict[str, Interval | None]:
+    """Return the right answers of the four cells; ``None`` where a cell is not recorded."""
+    known = cells(records, more=False)
+    return {cell: share(records, cell) if cell in known else None for cell in FOUR}
+
+
+def four_finding(shares: Mapping[str, Interval | None]) -> str:
+    """Return the two-by-two in a sentence, for a title."""
+    known = {cell: part.mean for cell, part in shares.items() if part}
+    if len(known) < len(FOUR):
+        return f"{len(known)} of the four cells are recorded"
+    base, rag, lora, both = (known[cell] for cell in FOUR)
+    return f"RAG alone {rag:.0%}, LoRA alone {lora:.0%}, both {both:.0%} (neither {base:.0%})"
+
+
+def size_finding(points: Sequence[tuple[int, float, Interval]]) -> str:
+    """Return the data-size curve in a sentence, for a title."""
+    clean = {n: part.mean for n, noise, part in points if not noise}
+    few, most = min(n for n in clean if n), max(clean)
+    told = f"{few} examples: {clean[few]:.0%} right, {most}: {clean[most]:.0%}"
+    for n, noise, part in points:
+        if noise:
+            told += f"; {noise:.0%} wrong labels change {100 * (part.mean - clean[n]):+.0f} points"
+    return told
+
+
+def stale_finding(shares: Mapping[str, Mapping[str, Interval]]) -> str:
+    """Return how often each stale adapter overrules the passage, for a title."""
+    old = {name: row["says the old value"].mean for name, row in shares.items() if "stale" in name}
+    told = ", ".join(f"{name} {mean:.0%}" for name, mean in old.items())
+    return f"Shown the new value, they say the old one: {told}"
+
+
+def claims_table(verdicts: Sequence[Verdict], names: Sequence[str]) -> str:
+    """Return the verdicts on some claims with where they were measured, as markdown."""
+    rows = [
+        [v.claim.name, v.claim.text, v.in_words, v.finding, v.origin or "–"]
+        for v in verdicts
+        if v.claim.name in names
+    ]
+    return leaderboard.table(["", "claim", "verdict", "measured", "recorded"], rows)
+
+
+def _told(part: Interval | None) -> str:
+    return "–" if part is None else str(part)
