@@ -197,13 +197,16 @@ def _add_exam(commands: argparse._SubParsersAction) -> None:
         "--model", default="auto", type=model_name, help="catalogue name (default: auto)"
     )
     command.add_argument("-k", type=positive, help="passages shown (default: what suits the model)")
+    command.add_argument(
+        "--rerank", action="store_true", help="compare passages and question token by token first"
+    )
     command.add_argument("--limit", type=positive, help="only the first N questions; not recorded")
     json_flag(command)
     command.set_defaults(run=_exam)
 
 
 def _exam(arguments: argparse.Namespace) -> int:
-    from labkit import sit_exam
+    from labkit import course_store, sit_exam
 
     run = sit_exam.sit(
         arguments.system,
@@ -212,6 +215,7 @@ def _exam(arguments: argparse.Namespace) -> int:
         k=arguments.k,
         limit=arguments.limit,
         store=_course_store() if arguments.system in sit_exam.OPEN_BOOK else None,
+        scorer=course_store.course_scorer() if arguments.rerank else None,
         progress=not arguments.json,
     )
     print_result(sit_exam.render(run), run, arguments.json)

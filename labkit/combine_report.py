@@ -25,6 +25,7 @@ MORE = {
     "QLoRA, RAG": QLORA,
     "base, RAG, k = 3": "exam-rag-{model}-k3",
     "LoRA, RAG, k = 3": "exam-both-{model}-k3",
+    "LoRA, RAG, k = 3, reranked": "exam-both-{model}-k3-reranked",
 }
 BEHAVIOUR = {
     "exact_match": "right",

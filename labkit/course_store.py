@@ -6,9 +6,11 @@ Used by every lesson that needs the corpus and does not build it on the page.
 
 import hashlib
 from pathlib import Path
+from typing import cast
 
 from labkit import settings
-from labkit.embed import Embedder, load_embedder
+from labkit.embed import Embedder, SentenceEmbedder, load_embedder
+from labkit.rerank import Scorer, late_interaction
 from labkit.store import Store, open_store
 
 
@@ -26,6 +28,11 @@ def open_course_store(embedder: Embedder | None = None) -> Store:
     store = open_store(database_dir(), embedder)
     store.ingest([settings.data_dir() / "documents", settings.data_dir() / "tables"])
     return store
+
+
+def course_scorer() -> Scorer:
+    """Return what ``rerank.Reranked`` takes, made of the course's own embedding model."""
+    return late_interaction(cast(SentenceEmbedder, load_embedder()))  # the default is one
 
 
 def database_dir() -> Path:

@@ -122,6 +122,8 @@ def name_of(run: dict) -> str:
         parts.append(config["training"]["method"])
     if config["k"]:
         parts.append(f"k = {config['k']}")
+    if config.get("reranked"):
+        parts.append("reranked")
     return ", ".join(parts)
 
 

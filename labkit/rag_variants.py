@@ -7,13 +7,13 @@ Used by lesson 05 and ``bench_rag``.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 from labkit.embed import DEFAULT_MODEL
 from labkit.fuse import linear
-from labkit.rerank import Scorer, rerank
+from labkit.rerank import Scorer, Searcher, rerank
 from labkit.rewrite import rewrite
-from labkit.store import Hit, Mode
+from labkit.store import Hit
 
 FUSED_DEPTH = 50
 # Rerankers see this many candidates.
@@ -95,16 +95,6 @@ def every_variant() -> list[Variant]:
     for max_words in (30, 120, 240):
         found += [Variant(max_words, headings=False, search=search) for search in searches[:2]]
     return found
-
-
-class Searcher(Protocol):
-    """What a variant needs of a store."""
-
-    def search_many(
-        self, queries: Sequence[str], *, k: int = 5, mode: Mode = "hybrid"
-    ) -> list[list[Hit]]:
-        """Return the best ``k`` hits of each query."""
-        ...
 
 
 def find(

@@ -2,7 +2,8 @@
 
 Knows: three ways to score a passage against a question (rare words in common, token by token, a
 cross-encoder), and how the scores reorder hits.
-Does not know: how hits were found (``store``). Used by lesson 05 and ``bench_rag``.
+Does not know: how hits were found (``store``).
+Used by lesson 05, ``bench_rag`` and ``sit_exam``.
 """
 
 import math
@@ -17,10 +18,20 @@ from typing import Protocol
 import numpy as np
 
 from labkit.fuse import spread
-from labkit.store import Hit
+from labkit.store import Hit, Mode
 
 # Question and passages in, one score a passage out, higher is better.
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
+
+
+class Searcher(Protocol):
+    """What ``Reranked`` and the variants of ``rag_variants`` need of a store."""
+
+    def search_many(
+        self, queries: Sequence[str], *, k: int = 5, mode: Mode = "hybrid"
+    ) -> list[list[Hit]]:
+        """Return the best ``k`` hits of each query."""
+        ...
 
 
 class TokenEmbedder(Protocol):
@@ -61,6 +72,39 @@ def rerank(
     mixed = [weight * b + (1 - weight) * a for a, b in zip(first, second, strict=True)]
     order = sorted(range(len(hits)), key=lambda i: -mixed[i])[:k]
     return [replace(hits[i], score=mixed[i]) for i in order]
+
+
+class Reranked:
+    """A store that looks closer before it answers: the best of many hits by a second score.
+
+    It can stand wherever the RAG loop wants a store.
+
+    Parameters
+    ----------
+    store
+        What is searched, in the mode that is asked for.
+    scorer
+        See ``rerank``.
+    depth
+        Hits that are looked at for each question.
+    """
+
+    def __init__(self, store: Searcher, scorer: Scorer, *, depth: int = 20) -> None:
+        self._store, self._scorer, self._depth = store, scorer, depth
+
+    def search(self, query: str, *, k: int = 5, mode: Mode = "hybrid") -> list[Hit]:
+        """Return the best ``k`` hits; their scores are the scorer's, spread over 0 to 1."""
+        return self.search_many([query], k=k, mode=mode)[0]
+
+    def search_many(
+        self, queries: Sequence[str], *, k: int = 5, mode: Mode = "hybrid"
+    ) -> list[list[Hit]]:
+        """Return the best ``k`` hits of each query."""
+        found = self._store.search_many(queries, k=max(k, self._depth), mode=mode)
+        return [
+            rerank(query, hits, self._scorer, k=k)
+            for query, hits in zip(queries, found, strict=True)
+        ]
 
 
 def remembering(scorer: Scorer) -> Scorer:

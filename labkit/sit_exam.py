@@ -23,6 +23,7 @@ from labkit import (
     settings,
 )
 from labkit.models import LanguageModel, load_language_model
+from labkit.rerank import Reranked, Scorer
 from labkit.store import Mode
 
 System = Literal["base", "rag", "lora", "both"]
@@ -50,6 +51,7 @@ def sit(
     k: int | None = None,
     limit: int | None = None,
     store: rag.Searcher | None = None,
+    scorer: Scorer | None = None,
     llm: LanguageModel | None = None,
     folder: Path | None = None,
     progress: bool = False,
@@ -68,6 +70,8 @@ def sit(
         Passages shown to the model; ``None`` takes what suits it (``catalogue.passages_for``).
     limit
         Ask only this many questions, spread over all kinds; such a run is not recorded.
+    scorer
+        Reranks what the store finds before it is shown; see ``rerank.Reranked``.
     folder
         Where to record; ``data/results`` unless given.
 
@@ -93,12 +97,13 @@ def sit(
     questions = every_nth(exam.load_exam("test"), limit)
     llm = llm or load_language_model(model, tuned=tuned)
     shown = k or catalogue.passages_for(llm.name)
+    read = store if system in OPEN_BOOK else None
+    if read and scorer:
+        read = Reranked(read, scorer)
     start = time.perf_counter()
-    answers, scores = _answer_and_score(
-        questions, llm, store if system in OPEN_BOOK else None, shown, progress
-    )
+    answers, scores = _answer_and_score(questions, llm, read, shown, progress)
     wall_s = time.perf_counter() - start
-    config = _config(system, llm.name, shown, len(questions), tuned)
+    config = _config(system, llm.name, shown, len(questions), tuned, reranked=bool(scorer))
     figures = {
         **evaluate_answers.summarise_answers(questions, scores),
         "wall_s": wall_s,
@@ -111,7 +116,9 @@ def sit(
     return {"config": config, "figures": figures}
 
 
-def _config(system: System, model: str, k: int, n_questions: int, tuned: Path | None) -> dict:
+def _config(
+    system: System, model: str, k: int, n_questions: int, tuned: Path | None, *, reranked: bool
+) -> dict:
     command = f"python -m labkit exam --system {system} --model {model}"
     config: dict = {"system": system, "model": model, "k": None, "n_questions": n_questions}
     if tuned:
@@ -119,17 +126,20 @@ def _config(system: System, model: str, k: int, n_questions: int, tuned: Path | 
         config["training"] = training
         command = f"{command} --tuned {settings.shown(tuned)}"
         command = " && ".join(filter(None, [training.get("command"), command]))
-    if system in OPEN_BOOK:
-        return config | {"k": k, "mode": rag.DEFAULTS.mode, "command": f"{command} -k {k}"}
-    return config | {"command": command}
+    if system not in OPEN_BOOK:
+        return config | {"command": command}
+    command += f" -k {k}" + (" --rerank" if reranked else "")
+    config |= {"reranked": True} if reranked else {}
+    return config | {"k": k, "mode": rag.DEFAULTS.mode, "command": command}
 
 
 def _run_name(config: dict) -> str:
-    """Name the run ``exam-SYSTEM-MODEL``; method and k follow where they are not the usual ones."""
+    """Name the run ``exam-SYSTEM-MODEL``; what is not the usual way follows."""
     name = f"{results.LEADERBOARD_PREFIX}{config['system']}-{config['model'].lower()}"
     method = config.get("training", {}).get("method", "lora")
     usual = config["k"] in (None, catalogue.passages_for(config["model"]))
-    return name + ("" if method == "lora" else f"-{method}") + ("" if usual else f"-k{config['k']}")
+    name += ("" if method == "lora" else f"-{method}") + ("" if usual else f"-k{config['k']}")
+    return name + ("-reranked" if "reranked" in config else "")
 
 
 def every_nth(questions: list[exam.Question], limit: int | None) -> list[exam.Question]:

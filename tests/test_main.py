@@ -268,11 +268,15 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
         "k": 2,
         "limit": 5,
         "store": store if system == "rag" else None,
+        "scorer": None,
         "progress": True,
     }
     assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["config"] == {"system": system}
     assert asked["progress"] is False
+    monkeypatch.setattr("labkit.course_store.course_scorer", lambda: "a scorer")
+    assert main([*arguments, "--rerank"]) == 0
+    assert asked["scorer"] == "a scorer"
 
 
 def test_lab_passes_the_port_and_the_exit_code_on(monkeypatch) -> None:

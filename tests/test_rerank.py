@@ -6,7 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labkit.rerank import cross_encoder, late_interaction, lexical, remembering, rerank, words
+from labkit.rerank import (
+    Reranked,
+    cross_encoder,
+    late_interaction,
+    lexical,
+    remembering,
+    rerank,
+    words,
+)
 
 PASSAGES = ["NV-90 pitch oil", "NV-90 yaw oil", "NV-117 pitch oil", "oil"]
 
@@ -88,6 +96,23 @@ def test_no_weight_keeps_the_order_and_no_hits_need_no_score(make_hit) -> None:
     assert rerank("q", [], by_table()) == []
     with pytest.raises(ValueError, match="weight is -1"):
         rerank("q", [], by_table(), weight=-1)
+
+
+def test_a_reranked_store_looks_at_more_hits_than_it_returns(make_hit) -> None:
+    class Shelf:
+        def search_many(self, queries, *, k=5, mode="hybrid"):
+            asked.append((k, mode))
+            return [hits(make_hit, 5, 4, 3, 2, 1)[:k] for _ in queries]
+
+    asked: list[tuple[int, str]] = []
+    scores = {"t0": 0, "t1": 1, "t2": 2, "t3": 3, "t4": 4}
+    store = Reranked(Shelf(), by_table(**scores), depth=4)
+    assert [hit.document_id for hit in store.search("q", k=2, mode="text")] == ["D3", "D2"]
+    many = store.search_many(["q", "r"], k=5)
+    assert [[hit.document_id for hit in found] for found in many] == [
+        ["D4", "D3", "D2", "D1", "D0"]
+    ] * 2
+    assert asked == [(4, "text"), (5, "hybrid")]
 
 
 def test_a_missing_cross_encoder_says_what_to_do(tmp_path: Path) -> None:

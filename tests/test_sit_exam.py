@@ -95,6 +95,19 @@ def test_rag_keeps_only_citations_that_were_shown(llm, store, tmp_path: Path) ->
     assert (run["config"]["system"], run["config"]["k"]) == ("rag", 1)
 
 
+def test_a_reranked_run_shows_the_better_passage_and_says_so(llm, store, tmp_path: Path) -> None:
+    def likes_340(question: str, passages: Sequence[str]) -> list[float]:
+        return [float("340" in passage) for passage in passages]
+
+    run = sit_exam.sit("rag", k=1, scorer=likes_340, llm=llm, store=store, folder=tmp_path)
+    assert [row["cited"] for row in run["figures"]["answers"]] == [[], [], ["t:1"], []]
+    assert run["config"]["command"].endswith("-k 1 --rerank")
+    assert (tmp_path / "exam-rag-tiny-1-k1-reranked.json").is_file()
+    assert leaderboard.name_of(run) == "rag, Tiny-1, k = 1, reranked"
+    plain = sit_exam.sit("rag", k=1, llm=llm, store=store, folder=tmp_path)
+    assert run["figures"]["retrieval"] == plain["figures"]["retrieval"]
+
+
 def test_a_full_run_is_recorded_with_its_origin(llm, store, tmp_path: Path) -> None:
     returned = sit_exam.sit("rag", llm=llm, store=store, folder=tmp_path)
     run = json.loads((tmp_path / "exam-rag-tiny-1.json").read_text(encoding="utf-8"))
