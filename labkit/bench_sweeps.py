@@ -44,11 +44,11 @@ def middle(budget: Budget = BUDGET) -> TrainConfig:
 def settings_of(budget: Budget = BUDGET) -> list[Setting]:
     """Return all settings, the middle among those of each knob.
 
-    Changing the rank changes alpha with it, so that the scale ``alpha / rank`` stays; the knob
-    *alpha* turns the scale at a fixed rank.
+    Alpha stays where the rank changes: with AdamW it is alpha that sets how far the weights move,
+    whatever the rank (lesson 06).
     """
     centre = middle(budget)
-    ranks = {r: replace(centre, rank=r, alpha=2 * r) for r in (2, centre.rank, 32)}
+    ranks = {r: replace(centre, rank=r) for r in (2, centre.rank, 32)}
     alphas = {a: replace(centre, alpha=a) for a in (4, centre.alpha, 64)}
     targets: dict[str, str | tuple[str, ...]] = {
         "q and v": ("q_proj", "v_proj"),
@@ -57,7 +57,7 @@ def settings_of(budget: Budget = BUDGET) -> list[Setting]:
     }
     rates = {lr: replace(centre, learning_rate=lr) for lr in (1e-4, 1e-3, 3e-3, 1e-2)}
     knobs: dict[str, Mapping[Any, TrainConfig]] = {
-        "rank (alpha = 2 × rank)": ranks,
+        f"rank at alpha {centre.alpha}": ranks,
         f"alpha at rank {centre.rank}": alphas,
         "targets": {label: replace(centre, targets=names) for label, names in targets.items()},
         "learning rate": rates,

@@ -608,8 +608,8 @@ figure
 Markdown(methods_report.sweep_table(swept.parts) if swept else SWEEPS)
 
 # %% [markdown]
-# Look at the learning rate and at alpha together: both scale the update. A rank changed *without* alpha would
-# have changed the scale, too (lesson 06).
+# Look at the learning rate and at alpha together: both set how far a step moves the weights. The ranks were
+# tried at one alpha, which leaves the size of the update alone (lesson 06). So their line shows the rank by itself.
 #
 # **Predict.** You want ten experts: ten fine-tuned copies of the model. What do the ten take on the disk with
 # adapters, compared with ten full copies?
