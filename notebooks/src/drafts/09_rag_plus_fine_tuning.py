@@ -347,7 +347,7 @@ from IPython.display import Markdown
 Markdown(combine_report.behaviour_table(records))
 
 # %% [markdown]
-# The course set itself three goals for the combination, before it was measured.
+# The course set itself three goals for the combination, before it was measured. What is reached is bold.
 
 # %%
 Markdown(combine_report.goals(records))
