@@ -7,13 +7,11 @@ Used by lesson 09.
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from labkit import settings
-from labkit.models import LanguageModel, load_language_model
 from labkit.train import RESULT_FILE, TrainConfig, TrainResult, train
 from labkit.training_data import Example
 
@@ -36,13 +34,6 @@ def find(model: str, *, folders: Sequence[Path] | None = None) -> Path | None:
             if (config["model"], config["method"]) == (model, "lora"):
                 return folder
     return None
-
-
-def load(model: str, folder: Path) -> LanguageModel:
-    """Return the model with the adapter of a folder, as ``load_language_model`` loads it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers in an old way
-        return load_language_model(model, tuned=folder)
 
 
 def train_once(

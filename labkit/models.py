@@ -218,7 +218,9 @@ def with_adapter(model: Any, folder: Path) -> Any:
             f"There is neither an adapter nor a model in {folder.name!r}. Train one with: "
             f"python -m labkit finetune --out {folder.name}"
         )
-    adapted = PeftModel.from_pretrained(model, folder, local_files_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers in an old way
+        adapted = PeftModel.from_pretrained(model, folder, local_files_only=True)
     in_32_bits = {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     return adapted.merge_and_unload() if in_32_bits else adapted
 

@@ -1,7 +1,6 @@
 """Adapters are found only where a training finished, and trained once for the same examples."""
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +39,3 @@ def test_the_same_examples_share_a_folder_and_others_do_not(
     assert folder("a") == folder("a")
     assert len({folder("a"), folder("b"), folder("a", seed=1)}) == 3
     assert all(path.parent == tmp_path for path in used)
-
-
-def test_loading_keeps_a_warning_of_peft_from_learners(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
-) -> None:
-    def noisy(name: str, *, tuned: Path) -> Any:
-        warnings.warn("old name", FutureWarning, stacklevel=2)
-        return name, tuned
-
-    monkeypatch.setattr(adapters, "load_language_model", noisy)
-    assert adapters.load("M", tmp_path) == ("M", tmp_path)
-    assert not recwarn.list

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,9 @@ def test_the_saved_adapter_gives_the_trained_models_answers(base, tiny_llm, tmp_
     import torch
 
     result = train.train(EXAMPLES, tmp_path, CONFIG, base=base)
-    fresh = models.with_adapter(copy.deepcopy(tiny_llm.model), tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)  # of libraries among themselves
+        fresh = models.with_adapter(copy.deepcopy(tiny_llm.model), tmp_path)
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
         trained, untrained = base.model(ids).logits, tiny_llm.model(ids).logits

@@ -159,7 +159,7 @@ folder = adapters.find(base.name)
 if folder is None:
     config = train.TrainConfig(base.name, batch_size=4)
     folder = adapters.train_once(examples, config).folder
-tuned = adapters.load(base.name, folder)
+tuned = models.load_language_model(base.name, tuned=folder)
 
 # %%
 import json
