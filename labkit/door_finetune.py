@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from labkit.train import TrainResult
     from labkit.training_data import Example
 
-COURSE_DATA = ("closed-book", "open-book", "both-books")
+COURSE_DATA = ("closed-book", "open-book", "both-books", "quotes")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--data",
         default="both-books",
         help=f"your own JSONL, or one of the course's sets: {', '.join(COURSE_DATA)} (default: "
-        "both-books)",
+        "both-books); quotes are open-book answers in the documents' words",
     )
     command.add_argument("--out", required=True, type=Path, help="folder of this run alone")
     command.add_argument("--model", default="auto", type=model_name)
@@ -103,14 +103,16 @@ def load_examples(data: str, *, k: int, seed: int) -> "list[Example]":
         return training_data.read_examples(path)
     questions = exam.load_exam("train")
     examples = []
-    if data != "open-book":
+    if data in ("closed-book", "both-books"):
         answerable = [question for question in questions if question.evidence]
         examples += training_data.closed_book_examples(answerable)
     if data != "closed-book":
         from labkit.course_store import open_course_store
 
         store = open_course_store()
-        examples += training_data.open_book_examples(questions, store, k=k, seed=seed)
+        examples += training_data.open_book_examples(
+            questions, store, k=k, in_own_words=data != "quotes", seed=seed
+        )
     return examples
 
 

@@ -41,6 +41,7 @@ def open_book_examples(
     *,
     k: int,
     absent_share: float = 0.15,
+    in_own_words: bool = True,
     seed: int = 0,
 ) -> list[Example]:
     """Return examples that answer from ``k`` retrieved passages, as the RAG exam will ask.
@@ -59,6 +60,8 @@ def open_book_examples(
         Passages an example.
     absent_share
         Between 0 and 1.
+    in_own_words
+        Whether to learn the house's answer, or to repeat the evidence word for word.
 
     Source: training with distractors follows RAFT (Zhang et al. 2024, arXiv 2403.10131).
     """
@@ -71,9 +74,22 @@ def open_book_examples(
             shown = [hit for hit in hits if not _holds_any(hit, question)][:k]
         else:
             shown = _with_evidence(question, hits[:k], store, chance)
-        answer = exam.ABSTENTION if absent else question.answer
+        told = question.answer if in_own_words else quoted(question)
+        answer = exam.ABSTENTION if absent else told
         examples.append(Example(rag.build_messages(question.question, shown), answer))
     return examples
+
+
+def quoted(question: Question) -> str:
+    """Return the answer in the documents' words: the evidence, and where it stands.
+
+    What has to be copied is easier to learn than what has to be put in other words.
+    """
+    if not question.evidence:
+        return question.answer
+    spans = "; ".join(evidence.quote.rstrip(" .") for evidence in question.evidence)
+    documents = dict.fromkeys(evidence.document for evidence in question.evidence)
+    return f"{spans}. {' '.join(f'[{document}]' for document in documents)}"
 
 
 def read_examples(path: Path) -> list[Example]:

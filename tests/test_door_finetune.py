@@ -65,3 +65,18 @@ def test_closed_book_examples_leave_out_what_no_document_answers() -> None:
     examples = door_finetune.load_examples("closed-book", k=3, seed=0)
     assert len(examples) >= 360
     assert not [example for example in examples if "Not documented" in example.answer]
+
+
+@pytest.mark.parametrize(("data", "in_own_words"), [("open-book", True), ("quotes", False)])
+def test_open_books_teach_the_houses_words_or_the_documents(
+    monkeypatch, data: str, in_own_words: bool
+) -> None:
+    from labkit import course_store, training_data
+
+    asked: dict = {}
+    monkeypatch.setattr(course_store, "open_course_store", lambda: "a store")
+    monkeypatch.setattr(
+        training_data, "open_book_examples", lambda q, store, **how: asked.update(how) or ["one"]
+    )
+    assert door_finetune.load_examples(data, k=2, seed=3) == ["one"]
+    assert asked == {"k": 2, "in_own_words": in_own_words, "seed": 3}

@@ -85,6 +85,26 @@ def test_where_the_evidence_is_taken_away_the_answer_is_to_abstain() -> None:
     assert example.answer == exam.ABSTENTION
 
 
+def test_an_answer_in_the_documents_words_is_their_quote_and_their_ids() -> None:
+    store = FixedStore([PROOF, *DISTRACTORS], PROOF)
+    (example,) = data.open_book_examples(
+        [question()], store, k=3, absent_share=0.0, in_own_words=False
+    )
+    assert example.answer == "takes 1.6 kg of grease. [SM-90-PIT]"
+    two = (Evidence("A", "Six fans."), Evidence("B", "8 fans"))
+    both = Question("q", "synthesis", "How many?", "6 and 8. [A] [B]", ("6", "8"), evidence=two)
+    assert data.quoted(both) == "Six fans; 8 fans. [A] [B]"
+    assert data.quoted(question("unanswerable")) == exam.ABSTENTION
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_quoted_answer_is_right_and_in_the_houses_format(split: exam.Split) -> None:
+    for asked in exam.load_exam(split):
+        answer = data.quoted(asked)
+        score = exam.score_answer(asked, answer, citations=exam.cited_ids(answer))
+        assert (score.exact_match, score.house_format) == (1, 1), asked.id
+
+
 def test_unanswerable_questions_keep_their_passages_and_abstain() -> None:
     store = FixedStore([PROOF, *DISTRACTORS], PROOF)
     (example,) = data.open_book_examples([question("unanswerable")], store, k=3, absent_share=1.0)
