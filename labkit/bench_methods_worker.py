@@ -8,7 +8,7 @@ Used by ``bench_methods`` only.
 import json
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -43,9 +43,12 @@ def train_and_judge(
 
 
 def peak_of_longest_batch(method: Method, budget: Budget, learn: list[Example]) -> dict:
-    """Train one step on the longest batch, and return what it needed above the imports."""
+    """Train two steps on the longest batch, and return what they needed above the imports.
+
+    In the first step the optimizer has no states yet while activations fill the memory.
+    """
     imported = _import_libraries()
-    config = budget.config(method)
+    config = replace(budget.config(method), n_epochs=2)
     llm = load_base(config, precision(method, hardware.detect()))
     lengths = {id(e): _n_tokens(e, llm, config) for e in learn}
     longest = sorted(learn, key=lambda e: -lengths[id(e)])[: budget.batch_size]

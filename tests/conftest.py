@@ -46,11 +46,27 @@ class HashEmbedder:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    _begin_with_long_ones(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     reasons = {marker: reason for marker, reason in _missing(items).items() if reason}
     for item in items:
         for marker, reason in reasons.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _begin_with_long_ones(items: list[pytest.Item], n_workers: int) -> None:
+    """Give each worker its share of the long tests first, so that none ends with one alone.
+
+    Workers get equal parts of the list, in its order (``--dist worksteal``).
+    """
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if not item.get_closest_marker("long")]
+    share = -(-len(rest) // n_workers)
+    items[:] = [
+        item
+        for worker in range(n_workers)
+        for item in long[worker::n_workers] + rest[worker * share : (worker + 1) * share]
+    ]
 
 
 def _missing(items: list[pytest.Item]) -> dict[str, str | None]:

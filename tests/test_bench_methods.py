@@ -64,16 +64,20 @@ def test_the_predicted_step_is_the_longest_batch_in_the_models_formats(
     assert step.answer_tokens == sum(label >= 0 for label in rows[0]["labels"])
 
 
-def test_a_peak_is_taken_on_the_longest_batch_only(
+def test_a_peak_is_of_two_steps_on_the_longest_batch(
     tiny_base: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     trained: list = []
     train = worker.train
-    monkeypatch.setattr(
-        worker, "train", lambda e, *args, **told: trained.extend(e) or train(e, *args, **told)
-    )
+
+    def watched(examples: Any, *args: Any, **told: Any) -> Any:
+        result = train(examples, *args, **told)
+        trained.append((examples, len(result.log)))
+        return result
+
+    monkeypatch.setattr(worker, "train", watched)
     figures = worker.work("peak-lora", BUDGET, EXAMPLES[:4], [], tmp_path)
-    assert trained == [EXAMPLES[3], EXAMPLES[2]]
+    assert trained == [([EXAMPLES[3], EXAMPLES[2]], 2)]
     assert figures["peak_above_imports_bytes"] >= 0 and not list(tmp_path.iterdir())
 
 

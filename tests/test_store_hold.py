@@ -22,7 +22,7 @@ from labkit.chunk_table import StoreError
 from labkit.store import open_store
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="kills and limits are POSIX only")
-N_KILLS = 50 if os.environ.get("LABKIT_SLOW") == "1" else 10
+N_KILLS = 50 if os.environ.get("LABKIT_SLOW") == "1" else 6
 LONG_LINE_BYTES = (50 if os.environ.get("LABKIT_SLOW") == "1" else 1) * 2**20
 N_HOSTILE = 300
 

@@ -20,6 +20,7 @@ COMMITTED = sorted(
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("lesson", "variant"), LESSONS)
 def test_lesson_runs_in_fast_mode(lesson: Lesson, variant: Variant, tmp_path: Path) -> None:
     notebook = convert(lesson, variant)
