@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ LANCE_KINDS: dict[str, dict[str, Any]] = {
     "IVF_RQ 3 bits": {"kind": "IVF_RQ", "n_bits": 3},
     "IVF_PQ": {},
 }
-# At a million rows: what two cores build in minutes.
+# At a million rows: what two cores build in minutes, asked with all threads only.
+A_MILLION = 1_000_000
 KINDS_AT_A_MILLION = (
     "NumPy exact",
     "LanceDB flat",
@@ -62,7 +64,7 @@ def record_name(n: int) -> str:
 
 def kinds_of(n: int) -> tuple[str, ...]:
     """Return the kinds that are measured at this size."""
-    if n >= 1_000_000:
+    if n >= A_MILLION:
         return KINDS_AT_A_MILLION
     return ("NumPy exact", "hnswlib", *(f"LanceDB {kind}" for kind in LANCE_KINDS), "faiss HNSW",
             "usearch", "faiss flat", "faiss IVF_PQ")  # fmt: skip
@@ -108,13 +110,14 @@ def _run_size(n: int, folder: Path | None) -> dict:
     figures = earlier.get("figures", {}) if earlier.get("config") == config else {}
     figures.setdefault("runs", {})
     figures["skipped"] = {}
+    threads = [N_THREADS] if n >= A_MILLION else range(N_THREADS, 0, -1)
     todo = [kind for kind in kinds_of(n) if kind not in figures["runs"]]
     if not todo:
         return figures
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         figures["vectors"] = _write_vectors(Path(scratch), n)
         for kind in todo:
-            _run_kind(kind, Path(scratch), figures)
+            _run_kind(kind, Path(scratch), figures, threads)
             path = results.record(record_name(n), figures, config=config, folder=folder)
             results.write_atomically(path.with_suffix(".md"), _page(n, figures))
     return figures
@@ -137,14 +140,14 @@ def _write_vectors(scratch: Path, n: int) -> str:
     return made.label
 
 
-def _run_kind(kind: str, scratch: Path, figures: dict) -> None:
+def _run_kind(kind: str, scratch: Path, figures: dict, threads: Sequence[int]) -> None:
     """Build and ask one kind in processes of their own; a missing library is noted as skipped."""
     with tempfile.TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as index:
         try:
             built = _in_process("build", kind, scratch, Path(index), N_THREADS)
             asked = [
                 search
-                for n_threads in range(N_THREADS, 0, -1)
+                for n_threads in threads
                 for search in _in_process("ask", kind, scratch, Path(index), n_threads)
             ]
         except _Missing as missing:

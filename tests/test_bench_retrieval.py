@@ -1,6 +1,7 @@
 """The benchmark of search measures every kind, survives a kill, and names what it skipped."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,19 @@ def test_a_run_is_recorded_with_recall_latency_and_bytes(tmp_path: Path) -> None
         assert 0 < one["best_s"] <= one["p50_s"] <= one["p95_s"] and one["batch_s"] > 0
 
 
+@pytest.mark.usefixtures("tiny", "in_this_process")
+def test_a_large_run_is_asked_with_all_threads_only_and_long_batches_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_retrieval, "A_MILLION", N)
+    monkeypatch.setattr(bench_retrieval_worker, "N_BATCHES", 4)
+    monkeypatch.setattr(bench_retrieval_worker, "LONG_ENOUGH_S", 0.0)
+    figures = bench_retrieval.run(sizes=(N,), folder=tmp_path)[0]
+    for run in figures["runs"].values():
+        assert {one["n_threads"] for one in run["searches"]} == {2}
+        assert all(one["batch_cpu_s"] > 0 for one in run["searches"])
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_killed_run_goes_on_with_the_kinds_that_are_missing(
     tmp_path: Path,
@@ -63,10 +77,10 @@ def test_a_killed_run_goes_on_with_the_kinds_that_are_missing(
 ) -> None:
     whole = bench_retrieval._run_kind
 
-    def killed(kind: str, scratch: Path, figures: dict) -> None:
+    def killed(kind: str, scratch: Path, figures: dict, threads: Sequence[int]) -> None:
         if kind == "LanceDB flat":
             raise KeyboardInterrupt
-        whole(kind, scratch, figures)
+        whole(kind, scratch, figures, threads)
 
     monkeypatch.setattr(bench_retrieval, "_run_kind", killed)
     with pytest.raises(KeyboardInterrupt):
