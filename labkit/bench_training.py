@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ def run(
 ) -> dict:
     """Time every engine ``repeats`` times in a rotating order, and record medians and peaks.
 
+    A run that was killed goes on after the last recorded measurement; delete the record to start
+    anew.
+
     Every engine trains LoRA of the same rank on the same rows in the same number format; each is
     warmed on the longest batch first. Peak memory is that of a process of its own.
 
@@ -38,28 +42,33 @@ def run(
     n_examples
         Half of them closed book, half with three passages, as a course run mixes them.
     """
+    settings: dict[str, Any] = {"command": COMMAND, "n_examples": n_examples}
+    settings |= {"repeats": repeats, "batch_size": batch_size}
+    engines = [name for name in ENGINES if is_here(name)]
+    order = [
+        engines[(turn + i) % len(engines)] for turn in range(repeats) for i in range(len(engines))
+    ]
+    earlier = results.load(NAME, folder=folder) or {}
+    figures = earlier["figures"] if earlier.get("config") == settings else {"runs": [], "peak": {}}
+    if len(figures["runs"]) == len(order) and len(figures["peak"]) == len(engines):
+        return figures
     config = TrainConfig(catalogue.SMALL_MODEL, batch_size=batch_size)
     llm = load_base(config, precision("lora", hardware.detect()))
     model = prepare(llm.model, config)
     rows = mixed_rows(llm.tokenizer, n_examples)
-    engines = [name for name in ENGINES if is_here(name)]
+    figures["n_tokens"] = sum(len(row["input_ids"]) for row in rows)
+    figures["absent"] = [name for name in ENGINES if name not in engines]
     longest = sorted(rows, key=lambda row: -len(row["input_ids"]))[:batch_size]
-    runs: list[dict] = []
     for name in engines:
         time_once(name, model, llm.tokenizer, longest, config)
-    for turn in range(repeats):
-        shift = turn % len(engines)
-        for name in engines[shift:] + engines[:shift]:
-            runs.append({"engine": name} | time_once(name, model, llm.tokenizer, rows, config))
-    figures = {
-        "n_tokens": sum(len(row["input_ids"]) for row in rows),
-        "runs": runs,
-        "median_tokens_per_s": medians(runs),
-        "peak": {name: peak_in_own_process(name, longest, config) for name in engines},
-        "absent": [name for name in ENGINES if name not in engines],
-    }
-    settings = {"n_examples": n_examples, "repeats": repeats, "batch_size": batch_size}
-    results.record(NAME, figures, config=settings | {"command": COMMAND}, folder=folder)
+    for name in order[len(figures["runs"]) :]:
+        once = {"engine": name} | time_once(name, model, llm.tokenizer, rows, config)
+        figures["runs"].append(once)
+        figures["median_tokens_per_s"] = medians(figures["runs"])
+        results.record(NAME, figures, config=settings, folder=folder)
+    for name in engines:
+        figures["peak"].setdefault(name, peak_in_own_process(name, longest, config))
+    results.record(NAME, figures, config=settings, folder=folder)
     return figures
 
 
@@ -76,7 +85,8 @@ def mixed_rows(tokenizer: Any, n_examples: int) -> list[dict[str, list[int]]]:
 
 def time_once(name: str, model: Any, tokenizer: Any, rows: Rows, config: TrainConfig) -> dict:
     """Train one epoch and return seconds, real tokens a second and the mean loss."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # options that transformers renamed
         trainer = make_engine(name, model, tokenizer, rows, Path(folder), config)
         started = time.perf_counter()
         loss = trainer.train().training_loss
@@ -160,6 +170,7 @@ def _trl(
     import datasets
     from trl import SFTConfig, SFTTrainer
 
+    datasets.disable_progress_bars()
     masked = [
         {
             "input_ids": row["input_ids"],
@@ -185,6 +196,7 @@ def _common(out: Path, config: TrainConfig) -> dict[str, Any]:
         "learning_rate": config.usual_learning_rate,
         "save_strategy": "no",
         "disable_tqdm": True,
+        "dataloader_pin_memory": hardware.detect().gpu_name is not None,
         "report_to": [],
         "seed": config.seed,
     }

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 
 GIB = 2**30
 REPORTED_PACKAGES = (
-    "labkit torch transformers sentence-transformers lancedb pyarrow numpy datasets".split()
-)
+    "labkit torch transformers peft bitsandbytes sentence-transformers lancedb pyarrow numpy "
+    "datasets"
+).split()
 
 
 @dataclass(frozen=True)

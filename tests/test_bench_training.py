@@ -72,3 +72,39 @@ def test_the_table_compares_with_the_stock_trainer() -> None:
     lines = bench.render(figures).splitlines()
     assert "90 tokens/s" in lines[0] and "2.00×" in lines[0] and "1024 MiB" in lines[0]
     assert lines[2] == "TRL: not installed"
+
+
+def test_a_killed_run_goes_on_where_it_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    timed: list[str] = []
+
+    def time_once(name: str, *_: Any) -> dict:
+        if len(timed) == 9:
+            raise KeyboardInterrupt
+        timed.append(name)
+        return {"wall_s": 1.0, "tokens_per_s": 3.0, "mean_loss": 0.5}
+
+    class Nothing:
+        model = tokenizer = None
+
+    monkeypatch.setattr(bench, "ENGINES", ("labkit", "Trainer"))
+    monkeypatch.setattr(bench, "time_once", time_once)
+    monkeypatch.setattr(bench, "load_base", lambda *_: Nothing)
+    monkeypatch.setattr(bench, "prepare", lambda *_: None)
+    monkeypatch.setattr(bench, "mixed_rows", lambda *_: ROWS)
+    monkeypatch.setattr(bench, "peak_in_own_process", lambda *_: {"above_imports_bytes": 1})
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(repeats=5, folder=tmp_path)
+    assert timed[2:] == ["labkit", "Trainer", "Trainer", "labkit"] + [
+        "labkit",
+        "Trainer",
+        "Trainer",
+    ]
+    timed.clear()
+    figures = bench.run(repeats=5, folder=tmp_path)
+    assert timed[2:] == ["labkit", "labkit", "Trainer"]
+    assert len(figures["runs"]) == 10 and set(figures["peak"]) == {"labkit", "Trainer"}
+    timed.clear()
+    assert bench.run(repeats=5, folder=tmp_path) == figures
+    assert timed == []
