@@ -10,7 +10,7 @@ from typing import cast
 
 from labkit import settings
 from labkit.embed import Embedder, SentenceEmbedder, load_embedder
-from labkit.rerank import Scorer, late_interaction
+from labkit.rerank import Scorer, late_interaction, names_first
 from labkit.store import Store, open_store
 
 
@@ -32,7 +32,8 @@ def open_course_store(embedder: Embedder | None = None) -> Store:
 
 def course_scorer() -> Scorer:
     """Return what ``rerank.Reranked`` takes, made of the course's own embedding model."""
-    return late_interaction(cast(SentenceEmbedder, load_embedder()))  # the default is one
+    embedder = cast(SentenceEmbedder, load_embedder())  # the default is one
+    return names_first(late_interaction(embedder))
 
 
 def database_dir() -> Path:

@@ -28,7 +28,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--data",
         default="both-books",
         help=f"your own JSONL, or one of the course's sets: {', '.join(COURSE_DATA)} (default: "
-        "both-books); quotes are open-book answers in the documents' words",
+        "both-books); quotes are open-book answers in the documents' words, half of the questions "
+        "also with the evidence taken away",
     )
     command.add_argument("--out", required=True, type=Path, help="folder of this run alone")
     command.add_argument("--model", default="auto", type=model_name)
@@ -40,6 +41,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument("--seq", type=positive, default=1024, help="most tokens an example")
     command.add_argument("--checkpointing", action="store_true", help="less memory, more time")
     command.add_argument("-k", type=positive, default=3, help="passages an open-book example")
+    command.add_argument(
+        "--rerank", action="store_true", help="draw the passages as exam --rerank shows them"
+    )
     command.add_argument("--seed", type=int, default=0)
     json_flag(command)
     command.set_defaults(run=_finetune)
@@ -64,7 +68,9 @@ def _finetune(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         command=command_of(arguments, model),
     )
-    examples = load_examples(arguments.data, k=arguments.k, seed=arguments.seed)
+    examples = load_examples(
+        arguments.data, k=arguments.k, rerank=arguments.rerank, seed=arguments.seed
+    )
     show = None if arguments.json else print_step
     result = train.train(examples, arguments.out, config, on_step=show)
     row = {name: value for name, value in asdict(result).items() if name != "log"}
@@ -84,13 +90,12 @@ def command_of(arguments: argparse.Namespace, model: str) -> str:
     given = {name: vars(arguments)[name.strip("-").replace("-", "_")] for name in usual}
     options |= {name: value for name, value in given.items() if value != usual[name]}
     words = [f"{name} {value}" for name, value in options.items()]
-    words += ["--checkpointing"] * arguments.checkpointing + [
-        f"--out {settings.shown(arguments.out)}"
-    ]
+    words += ["--checkpointing"] * arguments.checkpointing + ["--rerank"] * arguments.rerank
+    words.append(f"--out {settings.shown(arguments.out)}")
     return f"python -m labkit finetune {' '.join(words)}"
 
 
-def load_examples(data: str, *, k: int, seed: int) -> "list[Example]":
+def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "list[Example]":
     """Return the course's training examples by name, or those of a JSONL file."""
     from labkit import exam, training_data
 
@@ -107,12 +112,15 @@ def load_examples(data: str, *, k: int, seed: int) -> "list[Example]":
         answerable = [question for question in questions if question.evidence]
         examples += training_data.closed_book_examples(answerable)
     if data != "closed-book":
-        from labkit.course_store import open_course_store
+        from labkit.course_store import course_scorer, open_course_store
+        from labkit.rerank import Reranked
 
         store = open_course_store()
-        examples += training_data.open_book_examples(
-            questions, store, k=k, in_own_words=data != "quotes", seed=seed
+        searcher = Reranked(store, course_scorer()) if rerank else store
+        make = {"quotes": training_data.contrast_examples}.get(
+            data, training_data.open_book_examples
         )
+        examples += make(questions, searcher, k=k, seed=seed)
     return examples
 
 

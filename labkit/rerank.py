@@ -159,6 +159,36 @@ def words(text: str) -> frozenset[str]:
     )
 
 
+def names_first(scorer: Scorer) -> Scorer:
+    """Return a scorer that puts passages with every code name of the question above all others.
+
+    ``NV-117`` and ``NV-140`` look alike to an embedding model, and are two machines. A code is a
+    word of letters, a hyphen and digits; a question without one is scored as by ``scorer``.
+    """
+
+    def score(question: str, candidates: Sequence[str]) -> list[float]:
+        given = [float(s) for s in scorer(question, candidates)]
+        asked = codes(question)
+        if not asked:
+            return given
+        above = max(given, default=0.0) - min(given, default=0.0) + 1.0
+        named = [asked <= codes(text) for text in candidates]
+        return [value + above * has for value, has in zip(given, named, strict=True)]
+
+    return score
+
+
+def codes(text: str) -> set[str]:
+    """Return the code names in a text, in capitals.
+
+    Examples
+    --------
+    >>> sorted(codes("nv-117: torque as in SB-2019, not the M30 bolts"))
+    ['NV-117', 'SB-2019']
+    """
+    return {code.upper() for code in re.findall(r"\b[A-Za-z]+-\d+[A-Za-z\d]*\b", text)}
+
+
 def late_interaction(embedder: TokenEmbedder) -> Scorer:
     """Return a scorer that lets each word of the question find its best match in the passage.
 

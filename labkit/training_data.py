@@ -80,6 +80,21 @@ def open_book_examples(
     return examples
 
 
+def contrast_examples(
+    questions: Sequence[Question], store: rag.Searcher, *, k: int, seed: int = 0
+) -> list[Example]:
+    """Return one example a question, and every second question again without its evidence.
+
+    Answers repeat the evidence. Between the two examples of a question only the passages differ,
+    so nothing but the passages can tell which of the answers is asked for.
+    """
+    examples = open_book_examples(
+        questions, store, k=k, absent_share=0, in_own_words=False, seed=seed
+    )
+    answerable = [question for question in questions if question.evidence]
+    return examples + open_book_examples(answerable[::2], store, k=k, absent_share=1, seed=seed)
+
+
 def quoted(question: Question) -> str:
     """Return the answer in the documents' words: the evidence, and where it stands.
 

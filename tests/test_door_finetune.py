@@ -67,16 +67,22 @@ def test_closed_book_examples_leave_out_what_no_document_answers() -> None:
     assert not [example for example in examples if "Not documented" in example.answer]
 
 
-@pytest.mark.parametrize(("data", "in_own_words"), [("open-book", True), ("quotes", False)])
+@pytest.mark.parametrize("rerank", [False, True])
+@pytest.mark.parametrize(
+    ("data", "maker"), [("open-book", "open_book_examples"), ("quotes", "contrast_examples")]
+)
 def test_open_books_teach_the_houses_words_or_the_documents(
-    monkeypatch, data: str, in_own_words: bool
+    monkeypatch, data: str, maker: str, rerank: bool
 ) -> None:
     from labkit import course_store, training_data
+    from labkit.rerank import Reranked
 
     asked: dict = {}
     monkeypatch.setattr(course_store, "open_course_store", lambda: "a store")
+    monkeypatch.setattr(course_store, "course_scorer", lambda: "a scorer")
     monkeypatch.setattr(
-        training_data, "open_book_examples", lambda q, store, **how: asked.update(how) or ["one"]
+        training_data, maker, lambda q, store, **how: asked.update(how, store=store) or ["one"]
     )
-    assert door_finetune.load_examples(data, k=2, seed=3) == ["one"]
-    assert asked == {"k": 2, "in_own_words": in_own_words, "seed": 3}
+    assert door_finetune.load_examples(data, k=2, rerank=rerank, seed=3) == ["one"]
+    assert isinstance(asked["store"], Reranked) is rerank
+    assert asked["k"] == 2 and asked["seed"] == 3

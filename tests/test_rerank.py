@@ -11,6 +11,7 @@ from labkit.rerank import (
     cross_encoder,
     late_interaction,
     lexical,
+    names_first,
     remembering,
     rerank,
     words,
@@ -132,3 +133,17 @@ def test_a_pair_is_scored_once_however_often_it_meets() -> None:
     assert score("q", ["bb", "ccc", "a"]) == [2, 3, 1]
     assert score("r", ["a"]) == [1] and score("q", ["a"]) == [1]
     assert asked == [("q", ["a", "bb"]), ("q", ["ccc"]), ("r", ["a"])]
+
+
+def test_passages_that_name_the_questions_machine_come_first() -> None:
+    def by_length(_: str, candidates):
+        return [len(text) for text in candidates]
+
+    score = names_first(by_length)
+    texts = ["NV-1170 has a long, long passage", "nv-117 oil", "NV-117 and SB-2019-04", "no name"]
+    ranked = sorted(texts, key=lambda text: -score("Oil of the NV-117?", texts)[texts.index(text)])
+    assert ranked == [texts[2], texts[1], texts[0], texts[3]]
+    both = score("NV-117 after SB-2019?", texts)
+    assert max(both) == both[2] and sorted(both)[:3] == sorted(map(len, texts[:2] + texts[3:]))
+    assert score("Which oil?", texts) == by_length("", texts)
+    assert list(score("NV-117?", [])) == []

@@ -97,6 +97,18 @@ def test_an_answer_in_the_documents_words_is_their_quote_and_their_ids() -> None
     assert data.quoted(question("unanswerable")) == exam.ABSTENTION
 
 
+def test_contrasts_differ_in_their_passages_only() -> None:
+    store = FixedStore([PROOF, *DISTRACTORS], PROOF)
+    asked = [question(), question("unanswerable"), question(), question()]
+    examples = data.contrast_examples(asked, store, k=3)
+    quoted = data.quoted(question())
+    refusal = exam.ABSTENTION
+    assert [e.answer for e in examples] == [quoted, refusal, quoted, quoted, refusal, refusal]
+    assert ["1.6 kg" in shown(e) for e in examples] == [True] * 4 + [False] * 2
+    questions = {shown(example).rpartition("Question")[2] for example in examples}
+    assert len(questions) == 1
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_quoted_answer_is_right_and_in_the_houses_format(split: exam.Split) -> None:
     for asked in exam.load_exam(split):
