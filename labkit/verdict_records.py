@@ -3,9 +3,9 @@
 Knows: names and commands, and the margin of "close to". Does not know: any rule.
 Used by ``verdict_rules``, ``verdict_training`` and ``decide``.
 
-What two of the records hold: ``methods-MODEL`` has ``figures["methods"]
-[METHOD]["train_s"]`` for full, lora and qlora on the same examples. ``data-size-MODEL`` holds
-``figures["runs"]``, each with ``n_examples``, ``noise`` (a share) and ``answers`` (``id`` and
+What two of the records hold: ``methods-MODEL`` has ``figures[METHOD]["train_s"]`` for full, lora
+and qlora on the same examples, and their ``answers`` to a part of the exam. ``data-size-MODEL``
+holds ``figures["runs"]``, each with ``n_examples``, ``noise`` (a share) and ``answers`` (``id`` and
 ``exact_match`` of every question).
 """
 
@@ -15,10 +15,11 @@ from labkit.measure import Interval
 
 BASE, RAG = "exam-base-{model}", "exam-rag-{model}"
 LORA, BOTH = "exam-lora-{model}", "exam-both-{model}"
-FULL, QLORA = "exam-both-{model}-full", "exam-both-{model}-qlora"
-NF4 = "exam-rag-{model}-nf4"
+QLORA = "exam-both-{model}-qlora"
 METHODS, DATA_SIZE = "methods-{model}", "data-size-{model}"
 MARGIN = 0.05  # "close to" means: at most five points below, at the worse end of the interval
+# A run that a kill cut short counts once it has all of these.
+WHOLE = {METHODS: ("base", "full", "lora", "qlora", "nf4")}
 CLOSE = f"at most {100 * MARGIN:.0f} points below"
 
 
@@ -33,10 +34,8 @@ COMMANDS = {
     RAG: "python -m labkit exam --system rag",
     LORA: _exam("lora"),
     BOTH: _exam("both"),
-    FULL: _exam("both", "full"),
     QLORA: _exam("both", "qlora"),
-    NF4: "lesson 08 (the base model's exam in 4 bits)",
-    METHODS: "lesson 08 (full, LoRA and QLoRA side by side)",
+    METHODS: "python -m labkit bench methods",
     DATA_SIZE: "python -m labkit bench data-size",
     "bench-rag-variants": "python -m labkit bench rag",
     "updates-{model}": "python -m labkit bench updates",

@@ -100,7 +100,7 @@ def changing_data(records: Records) -> Outcome:
         first = [row["first"] for row in figures["states"][state]["answers"]]
         new, old = ([float(place == value) for place in first] for value in ("new", "old"))
         parts[name] = paired_difference(new, old)
-    train_s = records.matching(METHODS)[0]["figures"]["methods"]["lora"]["train_s"]
+    train_s = records.matching(METHODS)[0]["figures"]["lora"]["train_s"]
     sooner = figures["reingest_s"] < train_s
     told = f"new minus old value first: {listed(parts)}; re-index {figures['reingest_s']:.1f} s, "
     return of_parts(

@@ -7,17 +7,7 @@ Used by ``verdict_rules``.
 from collections.abc import Iterator
 from statistics import median
 
-from labkit.verdict_records import (
-    BOTH,
-    CLOSE,
-    FULL,
-    MARGIN,
-    METHODS,
-    NF4,
-    QLORA,
-    RAG,
-    needs,
-)
+from labkit.verdict_records import CLOSE, MARGIN, METHODS, needs
 from labkit.verdicts import Claim, Outcome, Records, of_parts
 
 SLOWER = (1.15, 1.45)  # "about 30 %"
@@ -25,8 +15,8 @@ SLOWER = (1.15, 1.45)  # "about 30 %"
 
 def lora_quality(records: Records) -> Outcome:
     """Judge C8: LoRA minus full fine-tuning in the exam, and seconds of the same training."""
-    change = records.difference(BOTH, FULL, "exact_match")
-    table = records.matching(METHODS)[0]["figures"]["methods"]
+    change = records.difference_of_parts(METHODS, "lora", "full")
+    table = records.matching(METHODS)[0]["figures"]
     ratio = table["full"]["train_s"] / table["lora"]["train_s"]
     return of_parts(
         {"quality": change.low > -MARGIN, "speed": ratio > 1},
@@ -66,11 +56,11 @@ def _step_ratios(records: Records) -> Iterator[tuple[int, float]]:
 
 def repaired(records: Records) -> Outcome:
     """Judge C12: what 4-bit rounding costs, and whether an adapter brings it back."""
-    damage = records.difference(NF4, RAG, "exact_match")
-    rest = records.difference(QLORA, BOTH, "exact_match")
-    finding = f"NF4 minus bf16 without adapter {damage.in_points()}; with {rest.in_points()}"
+    damage = records.difference_of_parts(METHODS, "nf4", "base")
+    rest = records.difference_of_parts(METHODS, "qlora", "lora")
+    finding = f"NF4 minus whole base {damage.in_points()}; QLoRA minus LoRA {rest.in_points()}"
     if not damage.high < 0:
-        return Outcome("does not hold here", f"{finding}; there is no damage to repair")
+        return Outcome("does not hold here", f"{finding}; these questions show no damage to repair")
     return of_parts({"": rest.low > -MARGIN}, finding, condition="")
 
 
@@ -80,7 +70,7 @@ CLAIMS = (
         "LoRA is fast and close to full fine-tuning in quality.",
         f"LoRA is {CLOSE} full, at the interval's worse end, and takes less time",
         "08",
-        needs(BOTH, FULL, METHODS),
+        needs(METHODS),
         lora_quality,
     ),
     Claim(
@@ -96,7 +86,7 @@ CLAIMS = (
         "QLoRA uses LoRA to repair the quantization error.",
         f"NF4 surely costs exam points, and QLoRA is {CLOSE} LoRA",
         "08",
-        needs(NF4, RAG, QLORA, BOTH),
+        needs(METHODS),
         repaired,
     ),
 )

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from labkit import catalogue, exam, hardware, leaderboard, results
 from labkit.measure import Interval, paired_difference
+from labkit.verdict_records import WHOLE
 
 FILE_NAME = "VERDICTS.md"
 WRITE_COMMAND = "python -m labkit leaderboard --write"
@@ -38,7 +39,12 @@ class Records:
     def matching(self, pattern: str) -> list[dict]:
         """Return the runs whose name fits a pattern such as ``gpu-*`` or ``exam-rag-{model}``."""
         wanted = pattern.replace("{model}", self.model)
-        return [run for name, run in sorted(self.runs.items()) if fnmatchcase(name, wanted)]
+        parts = WHOLE.get(pattern, ())
+        return [
+            run
+            for name, run in sorted(self.runs.items())
+            if fnmatchcase(name, wanted) and all(part in run["figures"] for part in parts)
+        ]
 
     @cached_property
     def kinds(self) -> dict[str, str]:
@@ -78,6 +84,16 @@ class Records:
             and None not in (getattr(a[name], metric), getattr(b[name], metric))
         ]
         return paired_difference(*zip(*sorted(pairs), strict=True))
+
+    def difference_of_parts(self, pattern: str, one: str, other: str) -> Interval:
+        """Return the paired difference in exact match of two parts of one recorded run."""
+        figures = self.matching(pattern)[0]["figures"]
+        a, b = (
+            {answer["id"]: answer["exact_match"] for answer in figures[part]["answers"]}
+            for part in (one, other)
+        )
+        both = sorted(a.keys() & b.keys())
+        return paired_difference([a[name] for name in both], [b[name] for name in both])
 
 
 @dataclass(frozen=True)
