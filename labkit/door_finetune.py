@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from labkit.train import TrainResult
     from labkit.training_data import Example
 
-COURSE_DATA = ("closed-book", "open-book", "both-books", "quotes")
+COURSE_DATA = ("closed-book", "open-book", "both-books", "contrast")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -28,8 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--data",
         default="both-books",
         help=f"your own JSONL, or one of the course's sets: {', '.join(COURSE_DATA)} (default: "
-        "both-books); quotes are open-book answers in the documents' words, half of the questions "
-        "also with the evidence taken away",
+        "both-books); contrast: open book, half of the questions also without their evidence",
     )
     command.add_argument("--out", required=True, type=Path, help="folder of this run alone")
     command.add_argument("--model", default="auto", type=model_name)
@@ -117,9 +116,8 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
 
         store = open_course_store()
         searcher = Reranked(store, course_scorer()) if rerank else store
-        make = {"quotes": training_data.contrast_examples}.get(
-            data, training_data.open_book_examples
-        )
+        in_pairs = data == "contrast"
+        make = training_data.contrast_examples if in_pairs else training_data.open_book_examples
         examples += make(questions, searcher, k=k, seed=seed)
     return examples
 

@@ -261,6 +261,8 @@ def _too_weak(hits: Sequence[Hit], config: RagConfig) -> bool:
 
 
 def _finish(question: str, text: str, hits: Sequence[Hit], prompt: str, watch: Stopwatch) -> Answer:
+    if exam.abstains(text):
+        text = exam.ABSTENTION
     citations, invented = check_citations(text, hits, question=question)
     return Answer(
         question=question,

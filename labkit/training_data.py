@@ -41,7 +41,7 @@ def open_book_examples(
     *,
     k: int,
     absent_share: float = 0.15,
-    in_own_words: bool = True,
+    late: bool = False,
     seed: int = 0,
 ) -> list[Example]:
     """Return examples that answer from ``k`` retrieved passages, as the RAG exam will ask.
@@ -60,8 +60,8 @@ def open_book_examples(
         Passages an example.
     absent_share
         Between 0 and 1.
-    in_own_words
-        Whether to learn the house's answer, or to repeat the evidence word for word.
+    late
+        Whether such an abstention stands at the answer's first word or where the value would.
 
     Source: training with distractors follows RAFT (Zhang et al. 2024, arXiv 2403.10131).
     """
@@ -74,8 +74,7 @@ def open_book_examples(
             shown = [hit for hit in hits if not _holds_any(hit, question)][:k]
         else:
             shown = _with_evidence(question, hits[:k], store, chance)
-        told = question.answer if in_own_words else quoted(question)
-        answer = exam.ABSTENTION if absent else told
+        answer = _abstention(question, late=late) if absent else question.answer
         examples.append(Example(rag.build_messages(question.question, shown), answer))
     return examples
 
@@ -83,28 +82,17 @@ def open_book_examples(
 def contrast_examples(
     questions: Sequence[Question], store: rag.Searcher, *, k: int, seed: int = 0
 ) -> list[Example]:
-    """Return one example a question, and every second question again without its evidence.
+    """Return each answerable question with its evidence, and every second one also without.
 
-    Answers repeat the evidence. Between the two examples of a question only the passages differ,
-    so nothing but the passages can tell which of the answers is asked for.
+    Both answers begin alike: the house's sentence, up to the value. There one states the value and
+    the other that it is not documented. So the model says what it looks for before it must decide,
+    and only the passages tell how to go on.
     """
-    examples = open_book_examples(
-        questions, store, k=k, absent_share=0, in_own_words=False, seed=seed
-    )
     answerable = [question for question in questions if question.evidence]
-    return examples + open_book_examples(answerable[::2], store, k=k, absent_share=1, seed=seed)
-
-
-def quoted(question: Question) -> str:
-    """Return the answer in the documents' words: the evidence, and where it stands.
-
-    What has to be copied is easier to learn than what has to be put in other words.
-    """
-    if not question.evidence:
-        return question.answer
-    spans = "; ".join(evidence.quote.rstrip(" .") for evidence in question.evidence)
-    documents = dict.fromkeys(evidence.document for evidence in question.evidence)
-    return f"{spans}. {' '.join(f'[{document}]' for document in documents)}"
+    found = open_book_examples(answerable, store, k=k, absent_share=0, seed=seed)
+    return found + open_book_examples(
+        answerable[::2], store, k=k, absent_share=1, late=True, seed=seed
+    )
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -192,6 +180,13 @@ def length_grouped_order(
         order += [i for batch in batches[:1] + later for i in batch]
         waiting += sorted(left)
     return order + sorted(waiting, key=lambda i: -lengths[i])
+
+
+def _abstention(question: Question, *, late: bool) -> str:
+    if not late:
+        return exam.ABSTENTION
+    value_at = min(question.answer.find(value) for value in question.values)
+    return question.answer[:value_at] + exam.ABSTENTION[0].lower() + exam.ABSTENTION[1:]
 
 
 def _holds_any(hit: Hit, question: Question) -> bool:

@@ -69,9 +69,9 @@ def test_closed_book_examples_leave_out_what_no_document_answers() -> None:
 
 @pytest.mark.parametrize("rerank", [False, True])
 @pytest.mark.parametrize(
-    ("data", "maker"), [("open-book", "open_book_examples"), ("quotes", "contrast_examples")]
+    ("data", "maker"), [("open-book", "open_book_examples"), ("contrast", "contrast_examples")]
 )
-def test_open_books_teach_the_houses_words_or_the_documents(
+def test_open_books_are_drawn_from_the_store_or_from_what_reranking_shows(
     monkeypatch, data: str, maker: str, rerank: bool
 ) -> None:
     from labkit import course_store, training_data

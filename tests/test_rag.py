@@ -247,6 +247,14 @@ def test_weak_hits_make_the_loop_abstain_without_asking_the_model(hits, say, min
     assert (batch[0].text, batch[0].citations) == (said.text, said.citations)
 
 
+def test_an_abstention_in_other_words_becomes_the_houses_sentence(hits, say) -> None:
+    llm = say("The limit of the NV-90 is not documented. [SB-2019-04]")
+    said = rag.answer("How much grease?", FakeStore(hits), llm)
+    assert (said.text, said.abstained, said.citations) == (exam.ABSTENTION, True, ())
+    batch = rag.answer_batch(["How much grease?"], FakeStore(hits), llm)
+    assert batch[0].text == exam.ABSTENTION
+
+
 def test_an_empty_store_makes_the_loop_abstain(say) -> None:
     llm = say(GREASE)
     said = rag.answer("How?", FakeStore([]), llm)

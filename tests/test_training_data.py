@@ -18,7 +18,8 @@ EXAMPLE = data.Example([{"role": "user", "content": "How much grease?"}], "1.6 k
 def question(kind: str = "lookup", quote: str = "takes 1.6 kg of grease") -> Question:
     evidence = () if kind == "unanswerable" else (Evidence("SM-90-PIT", quote),)
     answer = exam.ABSTENTION if kind == "unanswerable" else "It takes 1.6 kg. [SM-90-PIT]"
-    return Question("q", kind, "How much grease?", answer, evidence=evidence)  # type: ignore[arg-type]
+    values = ("1.6 kg",) if evidence else ()
+    return Question("q", kind, "How much grease?", answer, values, evidence)  # type: ignore[arg-type]
 
 
 def hit(document: str, text: str) -> Hit:
@@ -85,36 +86,22 @@ def test_where_the_evidence_is_taken_away_the_answer_is_to_abstain() -> None:
     assert example.answer == exam.ABSTENTION
 
 
-def test_an_answer_in_the_documents_words_is_their_quote_and_their_ids() -> None:
-    store = FixedStore([PROOF, *DISTRACTORS], PROOF)
-    (example,) = data.open_book_examples(
-        [question()], store, k=3, absent_share=0.0, in_own_words=False
-    )
-    assert example.answer == "takes 1.6 kg of grease. [SM-90-PIT]"
-    two = (Evidence("A", "Six fans."), Evidence("B", "8 fans"))
-    both = Question("q", "synthesis", "How many?", "6 and 8. [A] [B]", ("6", "8"), evidence=two)
-    assert data.quoted(both) == "Six fans; 8 fans. [A] [B]"
-    assert data.quoted(question("unanswerable")) == exam.ABSTENTION
-
-
-def test_contrasts_differ_in_their_passages_only() -> None:
+def test_a_contrast_begins_alike_and_parts_at_the_value() -> None:
     store = FixedStore([PROOF, *DISTRACTORS], PROOF)
     asked = [question(), question("unanswerable"), question(), question()]
     examples = data.contrast_examples(asked, store, k=3)
-    quoted = data.quoted(question())
-    refusal = exam.ABSTENTION
-    assert [e.answer for e in examples] == [quoted, refusal, quoted, quoted, refusal, refusal]
-    assert ["1.6 kg" in shown(e) for e in examples] == [True] * 4 + [False] * 2
-    questions = {shown(example).rpartition("Question")[2] for example in examples}
-    assert len(questions) == 1
+    found, missed = "It takes 1.6 kg. [SM-90-PIT]", f"It takes n{exam.ABSTENTION[1:]}"
+    assert [example.answer for example in examples] == [found] * 3 + [missed] * 2
+    assert ["1.6 kg" in shown(example) for example in examples] == [True] * 3 + [False] * 2
+    assert len({shown(example).rpartition("Question")[2] for example in examples}) == 1
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_a_quoted_answer_is_right_and_in_the_houses_format(split: exam.Split) -> None:
-    for asked in exam.load_exam(split):
-        answer = data.quoted(asked)
-        score = exam.score_answer(asked, answer, citations=exam.cited_ids(answer))
-        assert (score.exact_match, score.house_format) == (1, 1), asked.id
+def test_every_training_answer_can_part_at_its_value() -> None:
+    for asked in exam.load_exam("train"):
+        if asked.evidence:
+            told = data._abstention(asked, late=True)
+            assert exam.abstains(told), asked.id
+            assert not any(exam.contains_value(told, value) for value in asked.values), asked.id
 
 
 def test_unanswerable_questions_keep_their_passages_and_abstain() -> None:
