@@ -10,9 +10,7 @@ import pytest
 from labkit import bench_gpu, bench_methods, memory
 from labkit.shapes import METHODS, StepConfig, adapter_parameters
 
-SOURCE = (
-    Path(__file__).resolve().parents[1] / "notebooks" / "src" / "drafts" / "08_lora_vs_qlora.py"
-)
+SOURCE = Path(__file__).resolve().parents[1] / "notebooks" / "src" / "08_lora_vs_qlora.py"
 WANTED = {"real_tokens_per_s", "learning_bytes"}
 
 

@@ -531,7 +531,7 @@ if largest:
 Markdown(bench_retrieval.render(largest["figures"]) if largest else "")
 
 # %% [markdown]
-# **Explain.** Ten times the rows, and exact search takes ten times as long or more: LanceDB reads every
+# Ten times the rows, and exact search takes ten times as long or more: LanceDB reads every
 # vector from the disk for a single query. An index hardly notices. It still looks into the same number of
 # parts, and each part has grown less than the table. Compare the last column with the exact
 # search in NumPy, which holds all vectors: here, at last, leaving them on the disk pays.
