@@ -159,7 +159,7 @@ def _changes(case: Case, records: Records) -> Reason:
         f"with a rule that newer wins {first[2]}; "
     )
     trained = records.matching(METHODS)
-    seconds = f"{trained[0]['figures']['methods']['lora']['train_s']:.0f} s" if trained else NOT_YET
+    seconds = f"{trained[0]['figures']['lora']['train_s']:.0f} s" if trained else NOT_YET
     follows = first[2].low > first[0].high
     return Reason(
         trait,

@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from test_verdicts import EVERYTHING, QUESTIONS, recorded, records, sat, size_run
+from test_verdicts import EVERYTHING, QUESTIONS, methods, recorded, records, sat, size_run
 
 from labkit import decide, widgets_decide
 from labkit.decide import Case
-from labkit.verdicts import Records
+from labkit.verdicts import Records, load_records
 
 NOTHING = Records({}, QUESTIONS, "m")
 
@@ -91,9 +91,17 @@ def test_changing_facts_speak_for_rag_if_the_store_follows(ruled: float, vote: A
     assert (
         "14 new documents" in reason.measured and "training again: not measured" in reason.measured
     )
-    trained = recorded("methods-m", {"methods": {"lora": {"train_s": 600.0}}})
-    told = reasons(Case(), records(updates(ruled), trained))["the facts change monthly"]
-    assert "training again: 600 s" in told.measured
+    told = reasons(Case(), records(updates(ruled), methods()))["the facts change monthly"]
+    assert "training again: 60 s" in told.measured
+
+
+@pytest.mark.parametrize("change", ["never", "yearly", "monthly", "daily"])
+def test_the_committed_records_give_every_reason_its_measurement(change: Any) -> None:
+    known = load_records()
+    case = Case(changes=change, n_passages=2_000_000, n_examples=448, gpu_gib=24)
+    for reason in decide.advise(case, known).reasons:
+        missing = reason.measured.startswith("not measured yet: python -m")
+        assert missing or reason.origin, reason
 
 
 def test_few_examples_are_held_against_the_curve() -> None:
