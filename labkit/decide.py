@@ -189,7 +189,7 @@ def _language(records: Records) -> Reason:
     gain = records.difference(LORA, RAG, "house_format")
     words = records.difference(LORA, RAG, "house_terms")
     told = f"LoRA minus RAG: format {gain.in_points()}, words {words.in_points()}"
-    sure = gain.low > 0 or words.low > 0
+    sure = max(gain.low, words.low) > 0 and min(gain.high, words.high) >= 0
     return Reason(trait, told, "fine-tuning" if sure else None, origin=_origin(records, LORA))
 
 

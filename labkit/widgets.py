@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from labkit.models import LanguageModel
     from labkit.store import Store
 
-_LEFT = "text-align:left;vertical-align:top"
+CELL = "text-align:left;vertical-align:top;line-height:1.4;padding:3px 12px 3px 0"
 
 
 def hits_table(hits: Sequence[Hit]) -> str:
@@ -36,7 +36,7 @@ def hits_table(hits: Sequence[Hit]) -> str:
     if not hits:
         return "<p>Nothing was found.</p>"
     names = ("", "score", "document", "date", "passage")
-    head = "".join(f'<th style="{_LEFT}">{name}</th>' for name in names)
+    head = "".join(f'<th style="{CELL}">{name}</th>' for name in names)
     rows = "".join(_row(rank, hit) for rank, hit in enumerate(hits, 1))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
@@ -90,9 +90,9 @@ def _searched(store: "Store", query: str, *, mode: Mode, k: int) -> str:
 
 
 def _row(rank: int, hit: Hit) -> str:
-    cells = (str(rank), f"{hit.score:.3f}", hit.document_id, hit.date or "", hit.passage)
-    shown = "".join(f'<td style="{_LEFT}">{escape(cell)}</td>' for cell in cells)
-    return f"<tr>{shown}</tr>"
+    cells = (str(rank), f"{hit.score:.3f}", hit.document_id, hit.date or "")
+    short = "".join(f'<td style="{CELL};white-space:nowrap">{escape(cell)}</td>' for cell in cells)
+    return f'<tr>{short}<td style="{CELL}">{escape(hit.passage)}</td></tr>'
 
 
 def answer_card(answer: "rag.Answer") -> str:

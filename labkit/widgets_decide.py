@@ -11,20 +11,19 @@ from html import escape
 from typing import TYPE_CHECKING, Any, get_args
 
 from labkit import bets, decide
+from labkit.widgets import CELL
 
 if TYPE_CHECKING:
     from labkit.verdicts import Records, Verdict
-
-_LEFT = "text-align:left;vertical-align:top"
 
 
 def advice_card(advice: decide.Advice) -> str:
     """Return an advice as HTML: the choice, then each reason with its measurement, all escaped."""
     head = ("your case", "speaks for", "measured here", "where and when")
-    top = "".join(f'<th style="{_LEFT}">{name}</th>' for name in head)
+    top = "".join(f'<th style="{CELL}">{name}</th>' for name in head)
     lines = ""
     for row in decide.rows(advice):
-        cells = "".join(f'<td style="{_LEFT}">{escape(cell)}</td>' for cell in row)
+        cells = "".join(f'<td style="{CELL}">{escape(cell)}</td>' for cell in row)
         lines += f"<tr>{cells}</tr>"
     return (
         f"<p><b>Try first: {escape(advice.choice)}</b></p>"
@@ -56,8 +55,8 @@ def decision_box(records: "Records", *, case: decide.Case | None = None) -> Any:
         "n_passages": w.IntText(description="passages"),
         "house_language": w.Checkbox(description="house format and words"),
         "traceable": w.Checkbox(description="every answer needs a source"),
-        "n_examples": w.IntText(description="examples"),
-        "max_seconds": w.FloatText(description="seconds"),
+        "n_examples": w.IntText(description="training examples"),
+        "max_seconds": w.FloatText(description="seconds an answer"),
         "gpu_gib": w.FloatText(description="GPU, GiB"),
     }
     shown = w.HTML()
@@ -67,6 +66,7 @@ def decision_box(records: "Records", *, case: decide.Case | None = None) -> Any:
 
     for name, part in parts.items():
         part.value = getattr(case, name)
+        part.style.description_width = "9em"
         part.add_class(f"t-decide-{name}")
         part.observe(show, names="value")
     shown.add_class("t-decide-advice")

@@ -56,6 +56,7 @@ def test_without_records_the_advice_is_to_measure_and_names_commands() -> None:
 
 GAIN = [exam_run("exam-base-m", {}), exam_run("exam-rag-m", {"lookup": 15})]
 FORMAT = exam_run("exam-lora-m", {}, wrong="It is 9 kg. [D]")
+IN_HOUSE_WORDS = exam_run("exam-rag-m", {"lookup": 15}, wrong="The kettle takes 9 kg.")
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,7 @@ FORMAT = exam_run("exam-lora-m", {}, wrong="It is 9 kg. [D]")
         (GAIN, Case(), "RAG"),
         ([GAIN[0], exam_run("exam-rag-m", {})], Case(traceable=False), "measure first"),
         ([*GAIN, FORMAT], Case(), "RAG plus fine-tuning"),
+        ([GAIN[0], IN_HOUSE_WORDS, FORMAT], Case(), "RAG"),
         ([*GAIN, FORMAT], Case(False, "never", traceable=False), "fine-tuning"),
         ([*GAIN, FORMAT], Case(house_language=False), "RAG"),
         ([*GAIN, FORMAT], Case(max_seconds=0.5), "fine-tuning"),

@@ -26,6 +26,15 @@ CHROMIUM_OPTIONS = [
 TOY = {
     "toy": ["import ipywidgets\nipywidgets.IntSlider().add_class('t-slider')", "print(6 * 7)"],
     "broken": ["print('before')", "1 / 0", "print('after')"],
+    "boxes": [
+        "from labkit import catalogue, models, verdicts, widgets, widgets_decide\n"
+        "from labkit.course_store import open_course_store\n"
+        "store, records = open_course_store(), verdicts.load_records()",
+        "widgets.search_box(store)",
+        "widgets.ask_box(store, models.load_language_model(catalogue.SMALL_MODEL))",
+        "widgets_decide.decision_box(records)",
+        "widgets_decide.bets_box(verdicts.judge_all(records))",
+    ],
 }
 IS_IDLE = "() => document.querySelector('.jp-StatusBar-Left')?.innerText.includes('| Idle')"
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
@@ -55,6 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Server]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LABKIT_FAST", "1")
         patch.delenv("LABKIT_STATIC", raising=False)
+        patch.setenv("LABKIT_STATE", str(root / "state"))
         options = ["--LabApp.expose_app_in_browser=True"]
         running = lab.launch(root, port=a_free_port(), options=options)
     try:
@@ -111,6 +121,27 @@ def test_run_all_runs_every_cell_and_shows_live_widgets(page, server: lab.Server
     assert faults(content) == []
     assert content["cells"][1]["outputs"][0]["text"] in ("42\n", ["42\n"])
     page.wait_for_selector(".t-slider", timeout=20_000)
+
+
+def test_boxes_answer_what_is_typed_and_clicked(page, server: lab.Server) -> None:
+    assert faults(run_all(page, server, "notebooks/boxes.ipynb")) == []
+
+    page.locator(".t-search-query input").fill("oil of the <b>NV-117</b> kettle")
+    page.locator(".t-search-go").click()
+    page.wait_for_selector(".t-search-hits >> text=SM-117-HYD", timeout=60_000)
+
+    page.locator(".t-ask-question input").fill("What kind of hydraulic oil does the NV-117 need?")
+    page.locator(".t-ask-go").click()
+    page.wait_for_selector(".t-ask-answer >> text=Passages shown to the model", timeout=60_000)
+
+    page.locator(".t-decide-changes select").select_option("never")
+    page.wait_for_function(
+        "() => !document.querySelector('.t-decide-advice').innerText.includes('the facts change')",
+        timeout=60_000,
+    )
+
+    page.locator(".t-bets-go").click()
+    page.wait_for_selector(".t-bets-said >> text=Kept", timeout=60_000)
 
 
 def test_no_news_popup_asks_for_attention(page, server: lab.Server) -> None:
