@@ -18,7 +18,7 @@ from labkit.verdicts import Records
 Change = Literal["never", "yearly", "monthly", "daily"]
 Remedy = Literal["RAG", "fine-tuning"]
 Choice = Literal["RAG", "fine-tuning", "RAG plus fine-tuning", "measure first"]
-UPDATES, SEARCH, GRID = "updates-{model}", "bench-retrieval-100000", "rehearsal-grid"
+UPDATES, SEARCH, GRID = "updates-{model}", "bench-retrieval-*", "rehearsal-grid"
 HOW = COMMANDS | {SEARCH: "python -m labkit bench retrieval", GRID: "python -m labkit bench memory"}
 NOT_YET = "not measured yet"
 
@@ -132,7 +132,10 @@ def _waiting(trait: str, records: Records, *patterns: str) -> Reason | None:
 
 
 def _origin(records: Records, pattern: str) -> str:
-    run = records.matching(pattern)[0]
+    return _origin_of(records.matching(pattern)[0])
+
+
+def _origin_of(run: dict) -> str:
     machine = run["hardware"]
     return f"{machine['gpu_name'] or machine['cpu_name']}, {run['date']}"
 
@@ -229,12 +232,13 @@ def _size(case: Case, records: Records) -> Reason:
     trait = f"{case.n_passages:,} passages"
     if waiting := _waiting(trait, records, SEARCH):
         return waiting
-    run = records.matching(SEARCH)[0]
+    runs = sorted(records.matching(SEARCH), key=lambda run: run["config"]["n"])
+    run = next((run for run in runs if run["config"]["n"] >= case.n_passages), runs[-1])
     slowest = run["figures"]["runs"]["LanceDB flat"]["searches"][0]
     told = f"exact search among {run['config']['n']:,}: {1000 * slowest['p50_s']:.0f} ms a query"
     if case.n_passages > run["config"]["n"]:
         told += f"; more passages: {NOT_YET}"
-    return Reason(trait, told, origin=_origin(records, SEARCH))
+    return Reason(trait, told, origin=_origin_of(run))
 
 
 def _hardware(case: Case, records: Records) -> Reason:

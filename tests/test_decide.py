@@ -124,12 +124,18 @@ def test_the_largest_model_that_fits_the_card_is_named(gib: float, told: str) ->
     assert told in reasons(Case(gpu_gib=gib), known)[trait].measured
 
 
-def test_search_beyond_the_recorded_size_is_not_measured() -> None:
-    search = {"runs": {"LanceDB flat": {"searches": [{"p50_s": 0.25}]}}}
-    run = recorded("bench-retrieval-100000", search) | {"config": {"n": 100}}
-    small, large = (reasons(Case(n_passages=n), records(run))[f"{n} passages"] for n in (100, 101))
-    assert "250 ms" in small.measured and "not measured" not in small.measured
-    assert "more passages: not measured yet" in large.measured
+@pytest.mark.parametrize(
+    ("n", "told", "beyond"),
+    [(90, "among 90: 250 ms", False), (91, "among 900: 750 ms", False), (901, "750 ms", True)],
+)
+def test_search_is_told_at_the_next_larger_recorded_size(n: int, told: str, beyond: bool) -> None:
+    runs = []
+    for size, seconds in ((900, 0.75), (90, 0.25)):
+        search = {"runs": {"LanceDB flat": {"searches": [{"p50_s": seconds}]}}}
+        runs.append(recorded(f"bench-retrieval-{size}", search) | {"config": {"n": size}})
+    reason = reasons(Case(n_passages=n), records(*runs))[f"{n} passages"]
+    assert told in reason.measured
+    assert ("more passages: not measured yet" in reason.measured) == beyond
 
 
 def test_an_impossible_case_is_refused() -> None:
