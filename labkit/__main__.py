@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit import __version__, door_bench, door_finetune, door_leaderboard, door_plan
+from labkit import __version__, door_bench, door_exam, door_finetune, door_leaderboard, door_plan
 from labkit.doors import (
     db_flag,
     embedder_name,
@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_fetch(commands)
     _add_ingest(commands)
     _add_ask(commands)
-    _add_exam(commands)
+    door_exam.add(commands)
     door_leaderboard.add(commands)
     door_finetune.add(commands)
     door_plan.add(commands)
@@ -169,6 +169,7 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--model", default="auto", type=model_name, help="catalogue name (default: auto)"
     )
+    command.add_argument("--tuned", type=Path, help="a folder of `finetune`, made from that model")
     command.add_argument("-k", type=positive, help="passages shown (default: what suits the model)")
     json_flag(command)
     command.set_defaults(run=_ask)
@@ -178,7 +179,7 @@ def _ask(arguments: argparse.Namespace) -> int:
     from labkit import catalogue, models, rag
 
     store = _open_store(arguments.db, create=False) if arguments.db else _course_store()
-    llm = models.load_language_model(arguments.model)
+    llm = models.load_language_model(arguments.model, tuned=arguments.tuned)
     stream = None if arguments.json else lambda text: print(text, end="", flush=True)
     config = rag.RagConfig(k=arguments.k or catalogue.passages_for(llm.name))
     answer = rag.answer(arguments.question, store, llm, config=config, on_text=stream)
@@ -186,39 +187,6 @@ def _ask(arguments: argparse.Namespace) -> int:
         print(json.dumps(asdict(answer), ensure_ascii=False, default=str))
         return 0
     print("\n" + rag.render_sources(answer))
-    return 0
-
-
-def _add_exam(commands: argparse._SubParsersAction) -> None:
-    command = commands.add_parser("exam", help="run the exam and add the score to the leaderboard")
-    command.add_argument("--system", choices=["base", "rag", "lora", "both"], default="rag")
-    command.add_argument("--tuned", type=Path, help="a folder of `finetune`, for lora and both")
-    command.add_argument(
-        "--model", default="auto", type=model_name, help="catalogue name (default: auto)"
-    )
-    command.add_argument("-k", type=positive, help="passages shown (default: what suits the model)")
-    command.add_argument(
-        "--rerank", action="store_true", help="compare passages and question token by token first"
-    )
-    command.add_argument("--limit", type=positive, help="only the first N questions; not recorded")
-    json_flag(command)
-    command.set_defaults(run=_exam)
-
-
-def _exam(arguments: argparse.Namespace) -> int:
-    from labkit import course_store, sit_exam
-
-    run = sit_exam.sit(
-        arguments.system,
-        model=arguments.model,
-        tuned=arguments.tuned,
-        k=arguments.k,
-        limit=arguments.limit,
-        store=_course_store() if arguments.system in sit_exam.OPEN_BOOK else None,
-        scorer=course_store.course_scorer() if arguments.rerank else None,
-        progress=not arguments.json,
-    )
-    print_result(sit_exam.render(run), run, arguments.json)
     return 0
 
 

@@ -179,7 +179,7 @@ def _from_registry(model: ModelCard, work: Path, say: Say, progress: bool) -> Pa
 def _convert(gguf: Path, folder: Path) -> None:
     from safetensors import SafetensorError
 
-    from labkit.models import convert_gguf
+    from labkit.gguf import convert_gguf
 
     try:
         convert_gguf(gguf, folder)

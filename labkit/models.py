@@ -7,6 +7,7 @@ Used from lesson 00 on.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Messages = list[dict[str, str]]
 ADAPTER_FILE = "adapter_model.safetensors"
 FULL_FILE = "model.safetensors"
+RESULT_FILE = "training.json"
 # Fast mode runs every cell to see that it runs; nobody reads its answers.
 FAST_TOKENS = 12
 
@@ -167,8 +169,9 @@ def load_language_model(
     Parameters
     ----------
     name
-        A catalogue name, or ``"auto"``: the rule of ``catalogue.choose``, and the small model, with
-        a warning, as long as the one it picks was not fetched.
+        A catalogue name, or ``"auto"``: what ``tuned`` was trained on, else the rule of
+        ``catalogue.choose``, and the small model, with a warning, as long as the one it picks was
+        not fetched.
     choice
         Overrides device, number format and quantization.
     tuned
@@ -179,14 +182,17 @@ def load_language_model(
     FileNotFoundError
         If the model was not fetched, or ``tuned`` holds no weights.
     ValueError
-        If the catalogue has no such language model.
+        If the catalogue has no such language model, or ``tuned`` was trained on another one.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     choice = choice or catalogue.choose(hardware.detect())
-    wanted = _fetched_or_small(choice.model) if name == "auto" else name
+    base = _base_of(tuned) if tuned else None
+    wanted = name if name != "auto" else base or _fetched_or_small(choice.model)
+    if tuned and base not in (None, wanted):
+        raise ValueError(f"{tuned.name!r} was trained on {base}; it does not fit {wanted}.")
     if catalogue.card(wanted).task != "generate":
         raise ValueError(f"{wanted} turns text into vectors; it cannot write answers.")
     folder = model_dir(wanted)
@@ -225,6 +231,12 @@ def with_adapter(model: Any, folder: Path) -> Any:
     return adapted.merge_and_unload() if in_32_bits else adapted
 
 
+def _base_of(tuned: Path) -> str | None:
+    """Return the model that a folder of ``train`` was trained on, if the folder says so."""
+    path = tuned / RESULT_FILE
+    return json.loads(path.read_text("utf-8"))["config"]["model"] if path.is_file() else None
+
+
 def _fetched_or_small(picked: str) -> str:
     if is_fetched(picked) or not is_fetched(catalogue.SMALL_MODEL):
         return picked
@@ -234,28 +246,6 @@ def _fetched_or_small(picked: str) -> str:
         stacklevel=3,
     )
     return catalogue.SMALL_MODEL
-
-
-def convert_gguf(gguf: Path, folder: Path) -> None:
-    """Write the model and tokenizer of a GGUF file to ``folder`` as bf16 safetensors."""
-    import contextlib
-    import io
-
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    with contextlib.redirect_stderr(io.StringIO()):
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-        model = AutoModelForCausalLM.from_pretrained(
-            gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16
-        )
-        model.config.__dict__.pop("quantization_config", None)
-        for name in ("hf_quantizer", "quantization_method", "is_quantized"):
-            model.__dict__.pop(name, None)
-        model.to(torch.bfloat16).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
 
 
 def _nf4_config(dtype: str) -> Any:

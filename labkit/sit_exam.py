@@ -22,7 +22,7 @@ from labkit import (
     results,
     settings,
 )
-from labkit.models import LanguageModel, load_language_model
+from labkit.models import RESULT_FILE, LanguageModel, load_language_model
 from labkit.rerank import Reranked, Scorer
 from labkit.store import Mode
 
@@ -122,7 +122,7 @@ def _config(
     command = f"python -m labkit exam --system {system} --model {model}"
     config: dict = {"system": system, "model": model, "k": None, "n_questions": n_questions}
     if tuned:
-        training = json.loads((tuned / "training.json").read_text("utf-8"))["config"]
+        training = json.loads((tuned / RESULT_FILE).read_text("utf-8"))["config"]
         config["training"] = training
         command = f"{command} --tuned {settings.shown(tuned)}"
         command = " && ".join(filter(None, [training.get("command"), command]))

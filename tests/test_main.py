@@ -76,14 +76,16 @@ def store(make_hit: Any, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
         return fake
 
     monkeypatch.setattr(__main__, "_open_store", open_store)
-    monkeypatch.setattr(__main__, "_course_store", lambda: open_store("the course", create=True))
+    monkeypatch.setattr(
+        "labkit.course_store.open_course_store", lambda: open_store("the course", create=True)
+    )
     return fake
 
 
 @pytest.fixture
 def llm(tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted = Scripted("tiny", tiny_llm.model, tiny_llm.tokenizer)
-    monkeypatch.setattr(models, "load_language_model", lambda name: scripted)
+    monkeypatch.setattr(models, "load_language_model", lambda name, tuned: scripted)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -234,6 +236,19 @@ def test_ask_speaks_json_alone_on_stdout(store, llm, capsys) -> None:
     ]
     assert [hit["document_id"] for hit in parsed["hits"]] == ["SB-1", "SM-1"]
     assert set(parsed["seconds"]) == {"retrieve", "prompt", "generate"}
+
+
+def test_ask_hands_on_the_model_and_its_tuning(store, llm, monkeypatch, capsys) -> None:
+    scripted = models.load_language_model("auto", tuned=None)
+    asked: list[tuple] = []
+
+    def load(name: str, tuned: Path) -> LanguageModel:
+        asked.append((name, tuned))
+        return scripted
+
+    monkeypatch.setattr(models, "load_language_model", load)
+    assert main(["ask", "How much?", "--tuned", "my-adapter"]) == 0
+    assert asked == [("auto", Path("my-adapter"))]
 
 
 def test_ask_refuses_an_empty_question(store, llm, capsys) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from labkit import catalogue, fetch, models
+from labkit.gguf import convert_gguf
 from labkit.models import LanguageModel
 
 QUESTIONS = [
@@ -256,7 +257,7 @@ def test_a_4_bit_gguf_becomes_the_same_model_in_bf16(tmp_path, tiny_tokenizer) -
     )
     original = LlamaForCausalLM(config)
     write_gguf(tmp_path / "tiny.gguf", original, tiny_tokenizer)
-    models.convert_gguf(tmp_path / "tiny.gguf", tmp_path / "out")
+    convert_gguf(tmp_path / "tiny.gguf", tmp_path / "out")
     assert "quantization_config" not in json.loads((tmp_path / "out/config.json").read_text())
     converted = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert {weight.dtype for weight in converted.parameters()} == {torch.bfloat16}
@@ -295,3 +296,22 @@ def test_the_real_small_model_knows_a_capital_and_stops(real_llm) -> None:
     assert "Paris" in said.text
     assert said.n_new_tokens < 24
     assert "<|" not in said.text
+
+
+def test_a_tuned_folder_names_its_base_and_fits_no_other(tmp_path: Path, monkeypatch) -> None:
+    told = {"config": {"model": catalogue.SMALL_MODEL}}
+    (tmp_path / models.RESULT_FILE).write_text(json.dumps(told))
+    wanted: list[str] = []
+
+    def model_dir(name: str) -> Path:
+        wanted.append(name)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(models, "model_dir", model_dir)
+    choice = catalogue.Choice(catalogue.GPU_MODEL, "cpu", "float32", False, "")
+    for name in ("auto", catalogue.SMALL_MODEL):
+        with pytest.raises(FileNotFoundError):
+            models.load_language_model(name, choice=choice, tuned=tmp_path)
+    assert wanted == [catalogue.SMALL_MODEL] * 2
+    with pytest.raises(ValueError, match="was trained on SmolLM2-135M-Instruct; it does not fit"):
+        models.load_language_model(catalogue.GPU_MODEL, choice=choice, tuned=tmp_path)

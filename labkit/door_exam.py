@@ -1,0 +1,44 @@
+"""The door ``python -m labkit exam``: one system sits the exam.
+
+Knows: arguments. Does not know: how an exam is sat or scored (``sit_exam``).
+Used by ``__main__``.
+"""
+
+import argparse
+from pathlib import Path
+
+from labkit.doors import json_flag, model_name, positive, print_result
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    command = commands.add_parser("exam", help="run the exam and add the score to the leaderboard")
+    command.add_argument("--system", choices=["base", "rag", "lora", "both"], default="rag")
+    command.add_argument("--tuned", type=Path, help="a folder of `finetune`, for lora and both")
+    command.add_argument(
+        "--model", default="auto", type=model_name, help="catalogue name (default: auto)"
+    )
+    command.add_argument("-k", type=positive, help="passages shown (default: what suits the model)")
+    command.add_argument(
+        "--rerank", action="store_true", help="compare passages and question token by token first"
+    )
+    command.add_argument("--limit", type=positive, help="only the first N questions; not recorded")
+    json_flag(command)
+    command.set_defaults(run=_exam)
+
+
+def _exam(arguments: argparse.Namespace) -> int:
+    from labkit import course_store, sit_exam
+
+    run = sit_exam.sit(
+        arguments.system,
+        model=arguments.model,
+        tuned=arguments.tuned,
+        k=arguments.k,
+        limit=arguments.limit,
+        store=course_store.open_course_store() if arguments.system in sit_exam.OPEN_BOOK else None,
+        scorer=course_store.course_scorer() if arguments.rerank else None,
+        progress=not arguments.json,
+    )
+    print_result(sit_exam.render(run), run, arguments.json)
+    return 0
