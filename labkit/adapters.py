@@ -24,10 +24,10 @@ def find(model: str, *, folders: Sequence[Path] | None = None) -> Path | None:
     model
         A catalogue name.
     folders
-        Where to look, best first; ``build/both`` and ``adapters/lora`` of the course unless given.
+        Where to look, best first; ``build/reader`` and ``adapters/reader`` unless given.
     """
     course = settings.course_dir()
-    for folder in folders or (course / "build" / "both", course / "adapters" / "lora"):
+    for folder in folders or (course / "build" / "reader", course / "adapters" / "reader"):
         path = folder / RESULT_FILE
         if path.is_file():
             config = json.loads(path.read_text(encoding="utf-8"))["config"]

@@ -33,7 +33,7 @@ from labkit.store import Hit
 from labkit.train import RESULT_FILE, TrainConfig, train
 from labkit.training_data import Example
 
-COMMAND = "python -m labkit bench side-effects --tuned build/both"
+COMMAND = "python -m labkit bench side-effects --tuned build/reader"
 CONTEXTS = ("no passage", "new passage", "old passage")
 TIMES_OLD = 10  # how often each old value is seen
 BATCH_SIZE = 4
@@ -57,7 +57,7 @@ def run(
     Parameters
     ----------
     tuned
-        The folder that ``train`` wrote, for instance ``build/both``.
+        The folder that ``train`` wrote, for instance ``build/reader``.
     folder
         Where to record; ``data/results`` unless given.
     model

@@ -26,6 +26,7 @@ MORE = {
     "QLoRA, RAG": QLORA,
     "base, RAG, k = 3": "exam-rag-{model}-k3",
     "base, RAG, k = 3, reranked": "exam-rag-{model}-k3-reranked",
+    "LoRA, RAG, early refusal": "exam-both-{model}-early-refusal",
     "LoRA, RAG, k = 3": "exam-both-{model}-k3",
     "LoRA, RAG, k = 3, reranked": "exam-both-{model}-k3-reranked",
 }

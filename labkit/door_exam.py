@@ -22,6 +22,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--rerank", action="store_true", help="compare passages and question token by token first"
     )
+    command.add_argument(
+        "--label", default="", help="ends the record's name; else one replaces another"
+    )
     command.add_argument("--limit", type=positive, help="only the first N questions; not recorded")
     json_flag(command)
     command.set_defaults(run=_exam)
@@ -38,6 +41,7 @@ def _exam(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         store=course_store.open_course_store() if arguments.system in sit_exam.OPEN_BOOK else None,
         scorer=course_store.course_scorer() if arguments.rerank else None,
+        label=arguments.label,
         progress=not arguments.json,
     )
     print_result(sit_exam.render(run), run, arguments.json)

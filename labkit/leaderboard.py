@@ -124,6 +124,8 @@ def name_of(run: dict) -> str:
         parts.append(f"k = {config['k']}")
     if config.get("reranked"):
         parts.append("reranked")
+    if config.get("label"):
+        parts.append(config["label"])
     return ", ".join(parts)
 
 

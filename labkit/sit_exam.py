@@ -7,6 +7,7 @@ Used by ``python -m labkit exam`` and lessons 01, 04, 05 and 09.
 """
 
 import json
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -54,6 +55,7 @@ def sit(
     scorer: Scorer | None = None,
     llm: LanguageModel | None = None,
     folder: Path | None = None,
+    label: str = "",
     progress: bool = False,
 ) -> dict:
     """Run the exam with one system and return the recorded run as a dict.
@@ -74,12 +76,14 @@ def sit(
         Reranks what the store finds before it is shown; see ``rerank.Reranked``.
     folder
         Where to record; ``data/results`` unless given.
+    label
+        Ends the record's name, so that it does not replace that of another fine-tuned model.
 
     Raises
     ------
     ValueError
         If there is no such system, one with passages has no store, a tuned one no folder or an
-        untuned one has one, or ``limit`` or ``k`` is below 1.
+        untuned one has one, ``limit`` or ``k`` is below 1, or the label is no plain word.
     """
     if system not in get_args(System):
         raise ValueError(f"There is no system {system!r}; choose {', '.join(get_args(System))}.")
@@ -87,6 +91,8 @@ def sit(
         raise ValueError(f"limit is {limit}; ask at least 1 question.")
     if k is not None and k < 1:
         raise ValueError(f"k is {k}; show the model at least 1 passage.")
+    if not re.fullmatch("[a-z0-9-]*", label):
+        raise ValueError(f"The label is {label!r}; use small letters, digits and hyphens.")
     if system in OPEN_BOOK and store is None:
         raise ValueError(f"The system {system!r} needs a store; pass store=open_course_store().")
     if (system in TUNED) != (tuned is not None):
@@ -104,6 +110,8 @@ def sit(
     answers, scores = _answer_and_score(questions, llm, read, shown, progress)
     wall_s = time.perf_counter() - start
     config = _config(system, llm.name, shown, len(questions), tuned, reranked=bool(scorer))
+    if label:
+        config |= {"label": label, "command": f"{config['command']} --label {label}"}
     figures = {
         **evaluate_answers.summarise_answers(questions, scores),
         "wall_s": wall_s,
@@ -139,7 +147,8 @@ def _run_name(config: dict) -> str:
     method = config.get("training", {}).get("method", "lora")
     usual = config["k"] in (None, catalogue.passages_for(config["model"]))
     name += ("" if method == "lora" else f"-{method}") + ("" if usual else f"-k{config['k']}")
-    return name + ("-reranked" if "reranked" in config else "")
+    name += "-reranked" if "reranked" in config else ""
+    return name + (f"-{config['label']}" if "label" in config else "")
 
 
 def every_nth(questions: list[exam.Question], limit: int | None) -> list[exam.Question]:

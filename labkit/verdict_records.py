@@ -23,10 +23,18 @@ WHOLE = {METHODS: ("base", "full", "lora", "qlora", "nf4")}
 CLOSE = f"at most {100 * MARGIN:.0f} points below"
 
 
+# Each exam is sat by a model that was trained for it: with the books closed, or for reading.
+TRAINED_FOR = {
+    "lora": ("reciter", "--data both-books --epochs 2"),
+    "both": ("reader", "--data contrast -k 2 --rerank --batch 4 --epochs 2"),
+}
+
+
 def _exam(system: str, method: str = "lora") -> str:
-    tune = f"python -m labkit finetune --method {method} --out adapters/{method} && "
-    tuned = f" --tuned adapters/{method}"
-    return f"{tune}python -m labkit exam --system {system}{tuned}"
+    name, recipe = TRAINED_FOR[system]
+    out = f"adapters/{name}" + ("" if method == "lora" else f"-{method}")
+    tune = f"python -m labkit finetune --method {method} {recipe} --out {out}"
+    return f"{tune} && python -m labkit exam --system {system} --tuned {out}"
 
 
 COMMANDS = {

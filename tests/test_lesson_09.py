@@ -10,13 +10,7 @@ import pytest
 from labkit import bench_data_size, contexts
 from labkit.training_data import Example
 
-SOURCE = (
-    Path(__file__).resolve().parents[1]
-    / "notebooks"
-    / "src"
-    / "drafts"
-    / "09_rag_plus_fine_tuning.py"
-)
+SOURCE = Path(__file__).resolve().parents[1] / "notebooks" / "src" / "09_rag_plus_fine_tuning.py"
 WANTED = {"passages", "spoil", "decide"}
 
 

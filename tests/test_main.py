@@ -284,6 +284,7 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
         "limit": 5,
         "store": store if system == "rag" else None,
         "scorer": None,
+        "label": "",
         "progress": True,
     }
     assert main([*arguments, "--json"]) == 0

@@ -161,6 +161,18 @@ def test_a_tuned_model_is_recorded_with_its_training(llm, store, tuned, tmp_path
     assert "| both, Tiny-1, qlora, k = 5 |" in (out / "LEADERBOARD.md").read_text()
 
 
+def test_a_label_keeps_two_tuned_models_apart(llm, store, tuned, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    for label in ("", "early"):
+        run = sit_exam.sit("both", tuned=tuned, llm=llm, store=store, folder=out, label=label)
+    assert run["config"]["command"].endswith("--tuned tuned -k 5 --label early")
+    names = [path.stem for path in out.glob("*.json")]
+    assert sorted(names) == ["exam-both-tiny-1-qlora", "exam-both-tiny-1-qlora-early"]
+    assert "| both, Tiny-1, qlora, k = 5, early |" in (out / "LEADERBOARD.md").read_text()
+    with pytest.raises(ValueError, match="use small letters"):
+        sit_exam.sit("both", tuned=tuned, llm=llm, store=store, label="../x")
+
+
 @pytest.mark.parametrize(("system", "needs"), [("lora", True), ("base", False), ("rag", False)])
 def test_a_tuned_folder_goes_with_tuned_systems_only(llm, store, tuned, system, needs) -> None:
     with pytest.raises(ValueError, match=f"need a fine-tuned model .* this is '{system}'"):

@@ -59,6 +59,7 @@ print(f"{where}; torch {versions['torch']}, transformers {versions['transformers
 
 # %%
 import random
+import textwrap
 
 from labkit import catalogue, exam, models, settings
 from labkit.course_store import open_course_store
@@ -139,18 +140,25 @@ taken_away = next(e for e in absent if exam.abstains(e.answer))
 print(f"…{taken_away.messages[-1]['content'][-160:]}\n→ {taken_away.answer}")
 
 # %% [markdown]
+# Here the refusal is the first word. So the model must decide before it has said what it is looking for. The
+# recipe called *contrast* puts the refusal where the value would stand, and shows a question twice: with its
+# proof and without. Up to that place both answers are the same.
+
+# %%
+for example in training_data.contrast_examples(lookups[:1], store, k=2):
+    print(f"{textwrap.shorten(example.messages[-1]['content'], 230)}\n→ {example.answer}\n")
+
+# %% [markdown]
 # ## 2 A reader, before and after
 #
-# If an earlier lesson or `labkit finetune` left a trained reader on this machine, it is used here. If not, you
-# train a small one now: open book only, half of the examples with one passage, half with three.
+# If `labkit finetune --data contrast` left a trained reader on this machine, it is used here. If not, you train a
+# small one now, on pairs like the one above.
 
 # %%
 answerable = [q for q in train_questions if q.kind in ("lookup", "jargon", "table", "updated")]
-n_examples = 4 if settings.fast() else 160
-chosen = random.Random(0).sample(answerable, n_examples)
-examples = training_data.open_book_examples(chosen[::2], store, k=1)
-examples += training_data.open_book_examples(chosen[1::2], store, k=3)
-print(f"{len(examples)} examples, {sum(exam.abstains(e.answer) for e in examples)} to refuse")
+chosen = random.Random(0).sample(answerable, 4 if settings.fast() else 108)
+examples = training_data.contrast_examples(chosen, store, k=2)
+print(f"{len(examples)} examples, {len(examples) - len(chosen)} of them to refuse")
 
 # %%
 from labkit import adapters, train
@@ -194,8 +202,6 @@ said = {
 }
 
 # %%
-import textwrap
-
 print(f"{asked[0].question}\npapers: {asked[0].answer}")
 for (setting, name), answers in said.items():
     print(f"{setting:22} {name:6} {textwrap.shorten(answers[0], 110)}")
@@ -231,7 +237,8 @@ plots.bars(
 # ## 3 The two-by-two
 #
 # Two readers, two books, four cells. All sat the whole exam, with passages that the search found, errors
-# included.
+# included. Each LoRA cell was trained for its own exam: for the closed book on the questions with and
+# without passages, for RAG on contrast pairs.
 #
 # **Predict.** RAG alone is in your head from lesson 05. Fine-tuning alone saw many of the facts, from the
 # same documents. What will both together reach?
@@ -340,11 +347,24 @@ plots.bars(
 # %% [markdown]
 # Being right is one thing. What does a cell do when it is not right? Read *wrong but confident* beside
 # *refuses the answerable*: a system can always buy fewer errors with more silence.
+#
+# **Predict.** One adapter learned to refuse at the first word (*early refusal*), the other where the value would
+# stand. Which refuses more of the questions that *have* an answer?
+#
+# - a) the early one
+# - b) the late one: it has seen more refusals
+# - c) both alike
 
 # %%
 from IPython.display import Markdown
 
 Markdown(combine_report.behaviour_table(records))
+
+# %% [markdown]
+# **Explain.** At the first word there is little to go by but the question, and silence is the safe guess. Once the
+# model has written *the axial play of the main bearing is*, it has named what it looks for, and the
+# page either goes on or does not. The two adapters differ in more than that, though: the early one also
+# practised with the book closed. So take it as a hint, not a proof.
 
 # %% [markdown]
 # The course set itself three goals for the combination, before it was measured. What is reached is bold.
