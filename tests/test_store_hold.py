@@ -179,7 +179,7 @@ def test_a_damaged_database_is_named_and_a_new_one_heals_it(
     assert main(["ingest", str(docs), "--db", str(db)]) == 0
     for path in list((db / "chunks.lance").glob(files)):
         damage(path)
-    monkeypatch.setattr("labkit.models.load_language_model", lambda name: NoModel())
+    monkeypatch.setattr("labkit.models.load_language_model", lambda name, tuned=None: NoModel())
     said = said_of_failure(["ask", "Word0 and 7", "--db", str(db)], capfd)
     assert f"The database in {str(db)!r} is damaged (" in said
     assert said.endswith("delete that folder and ingest them again.")
