@@ -12,7 +12,7 @@ from typing import Literal
 from labkit import catalogue, leaderboard
 from labkit.hardware import GIB
 from labkit.measure import Interval
-from labkit.verdict_records import BASE, BOTH, COMMANDS, DATA_SIZE, LORA, METHODS, RAG
+from labkit.verdict_records import BASE, BOTH, COMMANDS, DATA_SIZE, LORA, RAG, SIDE_EFFECTS
 from labkit.verdicts import Records
 
 Change = Literal["never", "yearly", "monthly", "daily"]
@@ -161,8 +161,8 @@ def _changes(case: Case, records: Records) -> Reason:
         f"{figures['reingest_s']:.1f} s; new value found first {first[0]} → {first[1]}, "
         f"with a rule that newer wins {first[2]}; "
     )
-    trained = records.matching(METHODS)
-    seconds = f"{trained[0]['figures']['lora']['train_s']:.0f} s" if trained else NOT_YET
+    tuned = records.matching(SIDE_EFFECTS)
+    seconds = f"{tuned[0]['figures']['trained']['retrain_s']:.0f} s" if tuned else NOT_YET
     follows = first[2].low > first[0].high
     return Reason(
         trait,

@@ -3,10 +3,11 @@
 Knows: names and commands, and the margin of "close to". Does not know: any rule.
 Used by ``verdict_rules``, ``verdict_training`` and ``decide``.
 
-What two of the records hold: ``methods-MODEL`` has ``figures[METHOD]["train_s"]`` for full, lora
+What three of the records hold: ``methods-MODEL`` has ``figures[METHOD]["train_s"]`` for full, lora
 and qlora on the same examples, and their ``answers`` to a part of the exam. ``data-size-MODEL``
 holds ``figures["runs"]``, each with ``n_examples``, ``noise`` (a share) and ``answers`` (``id`` and
-``exact_match`` of every question).
+``exact_match`` of every question). ``side-effects-MODEL`` has ``figures["trained"]["retrain_s"]``:
+what training the reader took.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ BASE, RAG = "exam-base-{model}", "exam-rag-{model}"
 LORA, BOTH = "exam-lora-{model}", "exam-both-{model}"
 QLORA = "exam-both-{model}-qlora"
 METHODS, DATA_SIZE = "methods-{model}", "data-size-{model}"
+SIDE_EFFECTS = "side-effects-{model}"
 MARGIN = 0.05  # "close to" means: at most five points below, at the worse end of the interval
 # A run that a kill cut short counts once it has all of these.
 WHOLE = {METHODS: ("base", "full", "lora", "qlora", "nf4")}
@@ -45,6 +47,7 @@ COMMANDS = {
     QLORA: _exam("both", "qlora"),
     METHODS: "python -m labkit bench methods",
     DATA_SIZE: "python -m labkit bench data-size",
+    SIDE_EFFECTS: f"python -m labkit bench side-effects --tuned adapters/{TRAINED_FOR['both'][0]}",
     "bench-rag-variants": "python -m labkit bench rag",
     "updates-{model}": "python -m labkit bench updates",
     "gpu-*": "make bench-gpu",

@@ -19,8 +19,8 @@ from labkit.verdict_records import (
     DATA_SIZE,
     LORA,
     MARGIN,
-    METHODS,
     RAG,
+    SIDE_EFFECTS,
     listed,
     needs,
 )
@@ -100,7 +100,7 @@ def changing_data(records: Records) -> Outcome:
         first = [row["first"] for row in figures["states"][state]["answers"]]
         new, old = ([float(place == value) for place in first] for value in ("new", "old"))
         parts[name] = paired_difference(new, old)
-    train_s = records.matching(METHODS)[0]["figures"]["lora"]["train_s"]
+    train_s = records.matching(SIDE_EFFECTS)[0]["figures"]["trained"]["retrain_s"]
     sooner = figures["reingest_s"] < train_s
     told = f"new minus old value first: {listed(parts)}; re-index {figures['reingest_s']:.1f} s, "
     return of_parts(
@@ -213,7 +213,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
                 "after re-indexing the new value stands first more often than the old, surely, "
                 "and sooner than after re-training",
                 "05 §5, 09",
-                needs("updates-{model}", METHODS),
+                needs("updates-{model}", SIDE_EFFECTS),
                 changing_data,
             ),
             Claim(

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from test_verdicts import EVERYTHING, QUESTIONS, methods, recorded, records, sat, size_run
+from test_verdicts import EVERYTHING, QUESTIONS, recorded, records, retrained, sat, size_run
 
 from labkit import decide, widgets_decide
 from labkit.decide import Case
@@ -93,7 +93,7 @@ def test_changing_facts_speak_for_rag_if_the_store_follows(ruled: float, vote: A
     assert (
         "14 new documents" in reason.measured and "training again: not measured" in reason.measured
     )
-    told = reasons(Case(), records(updates(ruled), methods()))["the facts change monthly"]
+    told = reasons(Case(), records(updates(ruled), retrained(60.0)))["the facts change monthly"]
     assert "training again: 60 s" in told.measured
 
 
