@@ -50,7 +50,7 @@ GOALS: tuple[tuple[str, str, float, dict], ...] = (
     ("refuses the unanswerable", "at least", 0.80, {"metric": "abstention_recall"}),
     ("refuses the answerable", "at most", 0.10, {"metric": "false_abstention"}),
 )
-SHORT = {"unanswerable": "no answer"}
+SHORT = {"unanswerable": "no\nanswer"}
 PLACES = {"seen documents": False, "held-out documents": True}
 
 

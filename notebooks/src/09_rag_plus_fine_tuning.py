@@ -142,7 +142,8 @@ print(f"…{taken_away.messages[-1]['content'][-160:]}\n→ {taken_away.answer}"
 # %% [markdown]
 # Here the refusal is the first word. So the model must decide before it has said what it is looking for. The
 # recipe called *contrast* puts the refusal where the value would stand, and shows a question twice: with its
-# proof and without. Up to that place both answers are the same.
+# proof and without. Up to that place both answers are the same. (`rag` shows readers the plain refusal in
+# place of such half sentences.)
 
 # %%
 for example in training_data.contrast_examples(lookups[:1], store, k=2):
@@ -191,7 +192,7 @@ print(f"loss {log[0]['loss']:.2f} → {log[-1]['loss']:.2f} nats a token")
 
 # %%
 held_out = [q for q in test_questions if q.held_out and q.kind == "lookup"]
-asked = held_out[:: 20 if settings.fast() else 4]
+asked = held_out[:: 20 if settings.fast() else 2]
 n_new = 8 if settings.fast() else 40
 readers = {"base": base, "tuned": tuned}
 shown = {s: [contexts.passages(q, store, s) for q in asked] for s in contexts.SETTINGS}
@@ -421,8 +422,8 @@ if not size_run:
 # %% [markdown]
 # **Explain.** Read the lines in this order: form, silence, errors, and then the curve above. They need not come
 # together. A refusal is the easiest house answer of all, the same sentence each time. So a short training can
-# reach full marks for form, and few confident errors, by refusing nearly everything. Only the
-# curve of right answers tells a reader from a mute.
+# reach full marks for form, and few confident errors, by refusing most questions. Only the
+# curve of right answers tells a reader from a mute. And look how wide its whiskers are.
 
 # %% [markdown]
 # ### Exercise 2 (medium, 15 minutes): spoil the labels
@@ -455,8 +456,9 @@ def spoil(answers: list[str], share: float, seed: int) -> list[str]:
 check.spoil(spoil)
 
 # %% [markdown]
-# Wrong labels of this kind contradict the page. What they teach is: *the page does not always matter*. Labels
-# that are badly worded would teach something else. "Quality" is not one thing, so say which fault you mean.
+# Wrong labels of this kind contradict the page. What they could teach is: *the page does not always matter*. Did
+# they, in the recorded run? The verdict on C3 below compares the two runs question by question. Labels that are
+# badly worded would teach something else. "Quality" is not one thing, so say which fault you mean.
 
 # %% [markdown]
 # ## 5 The facts change
@@ -509,7 +511,7 @@ if effects_run:
     costs = effects_run["figures"]["trained"]
     again, index = costs["retrain_s"], costs["reindex_s"]
     print(f"train again: {again:.0f} s for {costs['retrain_tokens']} tokens")
-    print(f"index again: {index:.1f} s, {again / index:.0f} times faster" if index else "")
+    print(f"index again: {index:.1f} s, 1/{again / index:.0f} of the time" if index else "")
 else:
     print(f"this reader took {training['train_s']:.0f} s; re-indexing: see lesson 05")
 
