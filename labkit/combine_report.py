@@ -27,8 +27,10 @@ MORE = {
     "base, RAG, k = 3": "exam-rag-{model}-k3",
     "base, RAG, k = 3, reranked": "exam-rag-{model}-k3-reranked",
     "LoRA, RAG, early refusal": "exam-both-{model}-early-refusal",
+    "LoRA, RAG, never refuses": "exam-both-{model}-never-refuses",
     "LoRA, RAG, k = 3": "exam-both-{model}-k3",
     "LoRA, RAG, k = 3, reranked": "exam-both-{model}-k3-reranked",
+    "LoRA, RAG, k = 3, reranked, never refuses": "exam-both-{model}-k3-reranked-never-refuses",
 }
 BEHAVIOUR = {
     "exact_match": "right",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from labkit.train import TrainResult
     from labkit.training_data import Example
 
-COURSE_DATA = ("closed-book", "open-book", "both-books", "contrast")
+COURSE_DATA = ("closed-book", "open-book", "both-books", "contrast", "evidence")
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -28,7 +28,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--data",
         default="both-books",
         help=f"your own JSONL, or one of the course's sets: {', '.join(COURSE_DATA)} (default: "
-        "both-books); contrast: open book, half of the questions also without their evidence",
+        "both-books); contrast: open book, half of the questions also without their evidence; "
+        "evidence: open book, never without it",
     )
     command.add_argument("--out", required=True, type=Path, help="folder of this run alone")
     command.add_argument("--model", default="auto", type=model_name)
@@ -106,9 +107,9 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
             )
         return training_data.read_examples(path)
     questions = exam.load_exam("train")
+    answerable = [question for question in questions if question.evidence]
     examples = []
     if data in ("closed-book", "both-books"):
-        answerable = [question for question in questions if question.evidence]
         examples += training_data.closed_book_examples(answerable)
     if data != "closed-book":
         from labkit.course_store import course_scorer, open_course_store
@@ -116,9 +117,14 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
 
         store = open_course_store()
         searcher = Reranked(store, course_scorer()) if rerank else store
-        in_pairs = data == "contrast"
-        make = training_data.contrast_examples if in_pairs else training_data.open_book_examples
-        examples += make(questions, searcher, k=k, seed=seed)
+        if data == "contrast":
+            examples += training_data.contrast_examples(questions, searcher, k=k, seed=seed)
+        elif data == "evidence":
+            examples += training_data.open_book_examples(
+                answerable, searcher, k=k, absent_share=0, seed=seed
+            )
+        else:
+            examples += training_data.open_book_examples(questions, searcher, k=k, seed=seed)
     return examples
 
 

@@ -69,7 +69,12 @@ def test_closed_book_examples_leave_out_what_no_document_answers() -> None:
 
 @pytest.mark.parametrize("rerank", [False, True])
 @pytest.mark.parametrize(
-    ("data", "maker"), [("open-book", "open_book_examples"), ("contrast", "contrast_examples")]
+    ("data", "maker"),
+    [
+        ("open-book", "open_book_examples"),
+        ("contrast", "contrast_examples"),
+        ("evidence", "open_book_examples"),
+    ],
 )
 def test_open_books_are_drawn_from_the_store_or_from_what_reranking_shows(
     monkeypatch, data: str, maker: str, rerank: bool
@@ -81,8 +86,12 @@ def test_open_books_are_drawn_from_the_store_or_from_what_reranking_shows(
     monkeypatch.setattr(course_store, "open_course_store", lambda: "a store")
     monkeypatch.setattr(course_store, "course_scorer", lambda: "a scorer")
     monkeypatch.setattr(
-        training_data, maker, lambda q, store, **how: asked.update(how, store=store) or ["one"]
+        training_data,
+        maker,
+        lambda q, store, **how: asked.update(how, questions=q, store=store) or ["one"],
     )
     assert door_finetune.load_examples(data, k=2, rerank=rerank, seed=3) == ["one"]
     assert isinstance(asked["store"], Reranked) is rerank
     assert asked["k"] == 2 and asked["seed"] == 3
+    never_without = all(q.evidence for q in asked["questions"]) and asked.get("absent_share") == 0
+    assert never_without is (data == "evidence")
