@@ -11,7 +11,7 @@ from typing import Literal
 
 from labkit import catalogue, leaderboard
 from labkit.hardware import GIB
-from labkit.measure import Interval
+from labkit.measure import Interval, bootstrap_mean
 from labkit.verdict_records import BASE, BOTH, COMMANDS, DATA_SIZE, LORA, RAG, SIDE_EFFECTS
 from labkit.verdicts import Records
 
@@ -207,8 +207,8 @@ def _examples(case: Case, records: Records) -> Reason:
         clean = [run for run in sizes[0]["figures"]["runs"] if not run["noise"]]
         close = max((run for run in clean if run["n_examples"] <= case.n_examples),
                     key=lambda run: run["n_examples"])  # fmt: skip
-        right = sum(row["exact_match"] for row in close["answers"]) / len(close["answers"])
-        told += f"; with {close['n_examples']} examples {right:.0%} right"
+        right = bootstrap_mean([row["exact_match"] for row in close["answers"]])
+        told += f"; a shorter training, on {close['n_examples']} examples: {right} right"
         speaks = speaks and close["n_examples"] > 0
     return Reason(trait, told, "fine-tuning" if speaks else None, origin=_origin(records, BOTH))
 

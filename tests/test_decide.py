@@ -111,7 +111,7 @@ def test_few_examples_are_held_against_the_curve() -> None:
     known = records(*GAIN, exam_run("exam-both-m", EVERYTHING), recorded("data-size-m", curve))
     few, many = (reasons(Case(n_examples=n), known)[f"{n} examples to train on"] for n in (99, 100))
     assert (few.speaks_for, many.speaks_for) == (None, "fine-tuning")
-    assert "with 0 examples 0% right" in few.measured and "with 100 examples 75%" in many.measured
+    assert "on 0 examples: 0 %" in few.measured and "on 100 examples: 75 %" in many.measured
 
 
 @pytest.mark.parametrize(

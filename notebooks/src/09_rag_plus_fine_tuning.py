@@ -376,6 +376,23 @@ print(f"late minus early, refused although answerable: {told}")
 # that: the early one also practised with the book closed.
 
 # %% [markdown]
+# And what does silence buy at all? A third adapter saw the proof in every example (`finetune --data evidence`) and
+# never learned to refuse. Both it and the late one were shown three reranked passages.
+
+# %%
+ends = {"never": ", never refuses", "late": ""}
+never, late = (records.scores(every[f"LoRA, RAG, k = 3, reranked{end}"]) for end in ends.values())
+for what, among in {"exact_match": ids, "wrong_but_confident": list(never)}.items():
+    shares = ([float(getattr(cell[name], what)) for name in among] for cell in (never, late))
+    told = measure.paired_difference(*shares).in_points()
+    print(f"never minus late, {what} of {len(among)}: {told}")
+
+# %% [markdown]
+# The first line counts the questions that have an answer, the second all. What one line gains the other pays: right
+# answers against confident errors. The whole exam's score hides it, since it counts a rightly refused question like a
+# right value. Only you know what an error costs in your house. A wrong torque is dearer than a phone call.
+
+# %% [markdown]
 # The course set itself three goals for the combination, before it was measured. What is reached is bold.
 
 # %%
