@@ -6,6 +6,7 @@ Used by lesson 05.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,7 @@ def heat(
                     color="black" if share > 0.5 else "white",
                     weight="bold" if round(100 * share) == best[j] else "normal")  # fmt: skip
     ax.set_xticks(range(len(columns)), columns)
-    ax.set_yticks(range(len(rows)), list(rows), fontsize="small")
+    ax.set_yticks(range(len(rows)), [textwrap.fill(row, 28) for row in rows], fontsize="small")
     ax.set_xlabel(label)
     return ax
 

@@ -306,7 +306,7 @@ ax.figure
 # thing; each is the other's condition.
 
 # %% [markdown]
-# One number hides the kinds. Here is every recorded cell; a row for QLoRA appears once it is recorded. Compare
+# One number hides the kinds. Here is every recorded cell, QLoRA's too. Compare
 # the rows *k = 3, reranked* with those of one passage: which reader profits from a better search?
 
 # %%
@@ -314,7 +314,7 @@ table = combine_report.by_kind(records)
 best = max(table, key=lambda cell: table[cell]["all"] or 0)
 plots_rag.heat(
     table,
-    title=f"Over all kinds the best recorded cell is: {best}",
+    title=f"Highest score over all kinds:\n{best}",
     label="right answers by kind of question (%); the best of a column is bold",
     caption=combine_report.origin(records, list(combine_report.cells(records).values())),
 ).figure
