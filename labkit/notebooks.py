@@ -49,9 +49,37 @@ def build_lesson(lesson: Lesson, variant: Variant, *, fast: bool = False) -> Pat
     """
     notebook = convert(lesson, variant)
     notebook_outputs.execute(notebook, lesson.root / "notebooks", fast=fast)
+    return _save(notebook, lesson, variant, mode="fast" if fast else "full")
+
+
+def reword(lesson: Lesson, variant: Variant) -> bool:
+    """Write new prose around the old outputs if no code has changed since; tell whether it was so.
+
+    Raises
+    ------
+    ValueError
+        If the outputs may not be saved; the message lists why.
+    """
+    path = lesson.built(variant)
+    if not path.is_file():
+        return False
+    built, notebook = _read(path), convert(lesson, variant)
+    stamp = built.metadata.get("labkit", {})
+    ran, cells = ([c for c in n.cells if c.cell_type == "code"] for n in (built, notebook))
+    same_code = [cell.source for cell in ran] == [cell.source for cell in cells]
+    same_labkit = stamp.get("labkit_version") == labkit.__version__
+    if not (same_code and same_labkit and stamp.get("mode") == "full") or any(_run_faults(built)):
+        return False
+    for cell, old in zip(cells, ran, strict=True):
+        cell.outputs, cell.execution_count = old.outputs, old.execution_count
+    _save(notebook, lesson, variant, mode="full")
+    return True
+
+
+def _save(notebook: Any, lesson: Lesson, variant: Variant, *, mode: str) -> Path:
     notebook.metadata["labkit"] = {
         "source_sha256": lesson.source_sha256(),
-        "mode": "fast" if fast else "full",
+        "mode": mode,
         "labkit_version": labkit.__version__,
     }
     notebook_outputs.clean(notebook)
@@ -177,6 +205,9 @@ def _build(chosen: list[Lesson], *, fast: bool, force: bool) -> int:
             continue
         start = time.perf_counter()
         try:
+            if not force and reword(lesson, variant):
+                print(f"{label}: only prose has changed; outputs kept")
+                continue
             build_lesson(lesson, variant, fast=fast)
         except (notebook_outputs.CellError, ValueError) as error:
             failed += 1

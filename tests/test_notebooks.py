@@ -187,6 +187,34 @@ def test_only_changed_sources_are_stale(tmp_path: Path) -> None:
     assert notebooks.is_stale(lesson, "student")
 
 
+def test_new_prose_keeps_the_outputs_and_new_code_does_not(tmp_path: Path, capsys) -> None:
+    lesson = make(tmp_path)
+    notebooks.build_lesson(lesson, "student")
+    lesson.source.write_text(
+        lesson.source.read_text("utf-8").replace("A word more.", "Two more words.")
+    )
+    assert notebooks.is_stale(lesson, "student") and notebooks.reword(lesson, "student")
+    assert not notebooks.is_stale(lesson, "student")
+    assert not notebooks.problems(lesson.built("student"))
+    assert "Two more words." in lesson.built("student").read_text("utf-8")
+    lesson.source.write_text(lesson.source.read_text("utf-8").replace("value + 2", "value + 3"))
+    before = lesson.built("student").read_bytes()
+    assert not notebooks.reword(lesson, "student") and not notebooks.reword(lesson, "solutions")
+    assert lesson.built("student").read_bytes() == before
+
+
+@pytest.mark.parametrize(("stamp", "value"), [("mode", "fast"), ("labkit_version", "0.0.1")])
+def test_outputs_of_a_fast_build_or_another_version_are_not_kept(
+    tmp_path: Path, stamp: str, value: str
+) -> None:
+    lesson = make(tmp_path)
+    path = notebooks.build_lesson(lesson, "student")
+    old = read(path)
+    old.metadata["labkit"][stamp] = value
+    nbformat.write(old, path)
+    assert not notebooks.reword(lesson, "student")
+
+
 def test_failing_cell_stops_the_build_and_keeps_the_old_notebook(tmp_path: Path) -> None:
     lesson = make(tmp_path, SOURCE + "\n# %%\n1 / 0\n")
     lesson.built("student").write_text("old")

@@ -228,21 +228,20 @@ plots.bars(
 
 # %% [markdown]
 # **Explain.** The title names the largest gain. *Right* means the value in the first three settings, and
-# the refusal in the last. Look at the first group: these documents were in no training question, so
-# whatever is right there is a guess. What carries over to a new document is what you do with a page,
-# not what stood on another one.
+# the refusal in the last. Look at the first group: no training question touched these documents, so
+# whatever is right there is a guess. Now set *the proof* beside *distractors only*: who learned to refuse may
+# refuse what stands in front of it, and pay in one group for the gain in another.
 #
 # So few questions tell large differences only. The recorded exam asks them all.
 
 # %% [markdown]
 # ## 3 The two-by-two
 #
-# Two readers, two books, four cells. All sat the whole exam, with passages that the search found, errors
-# included. Each LoRA cell was trained for its own exam: for the closed book on the questions with and
-# without passages, for RAG on contrast pairs.
+# Two readers, two books, four cells. All sat the whole exam, with what the search found. Each LoRA cell was
+# trained for its own exam: for the closed book with and without passages, for RAG on contrast pairs.
 #
-# **Predict.** RAG alone is in your head from lesson 05. Fine-tuning alone saw many of the facts, from the
-# same documents. What will both together reach?
+# **Predict.** You know RAG alone from lesson 05. Fine-tuning alone saw many of the facts. What will both
+# together reach?
 #
 # - a) about the better of the two
 # - b) about the sum of their gains
