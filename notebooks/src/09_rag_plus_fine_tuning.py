@@ -230,7 +230,7 @@ plots.bars(
 # **Explain.** The title names the largest gain. *Right* means the value in the first three settings, and
 # the refusal in the last. Look at the first group: no training question touched these documents, so
 # whatever is right there is a guess. Now set *the proof* beside *distractors only*: who learned to refuse may
-# refuse what stands in front of it, and pay in one group for the gain in another.
+# refuse what stands there, and pay for one gain with another.
 #
 # So few questions tell large differences only. The recorded exam asks them all.
 
