@@ -32,8 +32,9 @@ from labkit.models import LanguageModel, load_language_model
 from labkit.store import Hit
 from labkit.train import RESULT_FILE, TrainConfig, train
 from labkit.training_data import Example
+from labkit.verdict_records import COMMANDS, SIDE_EFFECTS
 
-COMMAND = "python -m labkit bench side-effects --tuned build/reader"
+COMMAND = COMMANDS[SIDE_EFFECTS]
 CONTEXTS = ("no passage", "new passage", "old passage")
 TIMES_OLD = 10  # how often each old value is seen
 BATCH_SIZE = 4
@@ -57,7 +58,7 @@ def run(
     Parameters
     ----------
     tuned
-        The folder that ``train`` wrote, for instance ``build/reader``.
+        The folder that ``train`` wrote, for instance ``adapters/reader``.
     folder
         Where to record; ``data/results`` unless given.
     model

@@ -52,7 +52,7 @@ GOALS: tuple[tuple[str, str, float, dict], ...] = (
     ("refuses the unanswerable", "at least", 0.80, {"metric": "abstention_recall"}),
     ("refuses the answerable", "at most", 0.10, {"metric": "false_abstention"}),
 )
-SHORT = {"unanswerable": "no\nanswer"}
+SHORT = {"unanswerable": "no answer"}
 PLACES = {"seen documents": False, "held-out documents": True}
 
 

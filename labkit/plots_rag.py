@@ -1,7 +1,7 @@
 """Figures of lesson 05: paired differences, scores by kind, and the price of refusing.
 
 Knows: how these three are drawn. Does not know: how anything was measured.
-Used by lesson 05.
+Used by lessons 05 and 09.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def heat(
             ax.text(j, i, f"{100 * share:.0f}", ha="center", va="center", fontsize="small",
                     color="black" if share > 0.5 else "white",
                     weight="bold" if round(100 * share) == best[j] else "normal")  # fmt: skip
-    ax.set_xticks(range(len(columns)), columns)
-    ax.set_yticks(range(len(rows)), [textwrap.fill(row, 28) for row in rows], fontsize="small")
+    ax.set_xticks(range(len(columns)), [_wrapped(column, 8) for column in columns])
+    ax.set_yticks(range(len(rows)), [_wrapped(row, 28) for row in rows], fontsize="small")
     ax.set_xlabel(label)
     return ax
 
@@ -132,3 +132,7 @@ def precision_recall(
     ax.set_ylabel("refused that were\nunanswerable (precision, %)")
     ax.legend(frameon=False, fontsize="small")
     return ax
+
+
+def _wrapped(name: str, width: int) -> str:
+    return textwrap.fill(name, width, break_long_words=False, break_on_hyphens=False)

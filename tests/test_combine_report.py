@@ -74,7 +74,7 @@ def test_a_cell_is_scored_over_the_part_that_is_asked_for(whole: Records) -> Non
 def test_tables_by_kind_and_by_place(whole: Records) -> None:
     table = report.by_kind(whole)
     assert table["base, RAG"]["lookup"] == 0.2 and table["base, RAG"]["all"] == 0.1
-    assert table["LoRA, RAG"]["no\nanswer"] == 0.8 and table["LoRA, RAG"]["table"] is None
+    assert table["LoRA, RAG"]["no answer"] == 0.8 and table["LoRA, RAG"]["table"] is None
     places = report.by_place(whole)["LoRA\nRAG"]
     assert places["seen documents"].mean == 1.0 and places["held-out documents"].mean == 0.8
 

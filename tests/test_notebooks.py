@@ -187,7 +187,7 @@ def test_only_changed_sources_are_stale(tmp_path: Path) -> None:
     assert notebooks.is_stale(lesson, "student")
 
 
-def test_new_prose_keeps_the_outputs_and_new_code_does_not(tmp_path: Path, capsys) -> None:
+def test_new_prose_keeps_the_outputs_and_new_code_does_not(tmp_path: Path) -> None:
     lesson = make(tmp_path)
     notebooks.build_lesson(lesson, "student")
     lesson.source.write_text(
