@@ -361,12 +361,12 @@ from IPython.display import Markdown
 Markdown(combine_report.behaviour_table(records))
 
 # %%
-every = combine_report.FOUR | combine_report.MORE
-late, early = (records.scores(every[f"LoRA, RAG{end}"]) for end in ("", ", early refusal"))
-ids = [name for name, score in late.items() if score.answerable]
-refused = ([float(cell[name].abstained) for name in ids] for cell in (late, early))
-told = measure.paired_difference(*refused).in_points()
-print(f"late minus early, refused although answerable: {told}")
+from labkit.verdict_rules import ANSWERABLE
+
+cell = combine_report.cells(records)
+late, early = cell["LoRA, RAG"], cell["LoRA, RAG, early refusal"]
+told = records.difference(late, early, "abstained", kinds=ANSWERABLE)
+print(f"late minus early, refused although answerable: {told.in_points()}")
 
 # %% [markdown]
 # **Explain.** The story is a good one: at the first word silence is the safe guess; once the model has written *the
@@ -379,12 +379,11 @@ print(f"late minus early, refused although answerable: {told}")
 # never learned to refuse. Both it and the late one were shown three reranked passages.
 
 # %%
-ends = {"never": ", never refuses", "late": ""}
-never, late = (records.scores(every[f"LoRA, RAG, k = 3, reranked{end}"]) for end in ends.values())
-for what, among in {"exact_match": ids, "wrong_but_confident": list(never)}.items():
-    shares = ([float(getattr(cell[name], what)) for name in among] for cell in (never, late))
-    told = measure.paired_difference(*shares).in_points()
-    print(f"never minus late, {what} of {len(among)}: {told}")
+late = cell["LoRA, RAG, k = 3, reranked"]
+never = cell["LoRA, RAG, k = 3, reranked, never refuses"]
+for what, kinds in {"exact_match": ANSWERABLE, "wrong_but_confident": exam.KINDS}.items():
+    told = records.difference(never, late, what, kinds=kinds)
+    print(f"never minus late, {what} of {told.n}: {told.in_points()}")
 
 # %% [markdown]
 # The first line counts the questions that have an answer, the second all. What one line gains the other pays: right
