@@ -1,6 +1,8 @@
 """The files that say what to install agree with each other, and importing labkit is cheap."""
 
 import importlib.metadata
+import logging
+import os
 import re
 import subprocess
 import sys
@@ -114,3 +116,28 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     ).stdout.split()
     assert not HEAVY & {name.split(".")[0] for name in found}
     assert len(found) < 250
+
+
+def test_no_native_code_is_fetched_from_a_hub_on_import(tmp_path: Path) -> None:
+    """Where the package `kernels` is installed, bitsandbytes would fetch and run code unasked."""
+    (tmp_path / "kernels.py").write_text("print('kernels was imported')\n")
+    code = (
+        "import labkit, bitsandbytes, importlib.util\n"
+        "assert importlib.util.find_spec('kernels') is None\n"
+        "try:\n    import kernels\nexcept ModuleNotFoundError:\n    print('forbidden')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert (ran.stdout, ran.stderr) == ("forbidden\n", "")
+
+
+def test_only_the_message_about_that_code_is_silenced(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    logger.warning("Failed to load CPU gemm_4bit_forward from kernels-community: %s", "no module")
+    logger.warning("something else")
+    assert [record.message for record in caplog.records] == ["something else"]
