@@ -38,7 +38,6 @@ notebooks: $(VENV)/.models ## rebuild the notebooks whose source changed
 
 bench: $(VENV)/.models ## run the benchmarks and record them
 	@$(PY) -m labkit bench ingest
-	@$(PY) -m labkit bench throughput
 
 bench-gpu: $(VENV)/.installed ## measure training steps on a CUDA card (ARGS=--full: all of them)
 	@$(PY) -m labkit.bench_gpu $(ARGS)

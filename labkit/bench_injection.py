@@ -13,7 +13,6 @@ from typing import Literal, get_args
 
 from labkit import catalogue, exam, rag, results, settings
 from labkit.embed import Embedder, load_embedder
-from labkit.embed_cache import CachedEmbedder
 from labkit.exam import Question
 from labkit.measure import bootstrap_mean
 from labkit.models import LanguageModel, Messages, load_language_model
@@ -68,9 +67,6 @@ def run(*, folder: Path | None = None, model: str = catalogue.SMALL_MODEL) -> di
         Who answers.
     """
     embedder, llm = load_embedder(), load_language_model(model)
-    cache = CachedEmbedder(
-        embedder, settings.cache_dir() / f"embeddings-{embedder.name.lower()}.sqlite"
-    )
     lookups = [q for q in exam.load_exam("test") if q.kind == "lookup"]
     questions = every_nth(lookups, N_QUESTIONS)
     name = f"injection-{model.lower()}"
@@ -80,7 +76,7 @@ def run(*, folder: Path | None = None, model: str = catalogue.SMALL_MODEL) -> di
     for attack in get_args(Attack):
         prompts = [prompt for prompt in get_args(Prompt) if (attack, prompt) not in done]
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            store = poisoned_store(Path(scratch), cache, questions, attack)
+            store = poisoned_store(Path(scratch), embedder, questions, attack)
             hits = store.search_many([q.question for q in questions], k=1)
         for prompt in prompts:
             attempts += ask(questions, hits, llm, attack=attack, prompt=prompt)

@@ -16,7 +16,6 @@ from typing import cast
 from labkit import corpus, evaluate_retrieval, exam, rag_variants, results, rewrite, settings
 from labkit.chunking import count_words
 from labkit.embed import Embedder, SentenceEmbedder, load_embedder
-from labkit.embed_cache import CachedEmbedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
 from labkit.rag_variants import DEFAULT, Tools, Variant
 from labkit.ranks import DEPTH, METRICS, pack, per_question, ranks_of, unpack
@@ -34,7 +33,7 @@ _SHARES = (0.4, 0.5, 0.6, 0.75, 1.0)
 def run(*, folder: Path | None = None) -> dict:
     """Measure every variant, record each, and return the figures.
 
-    A killed run goes on where it stopped: vectors are kept in the cache, and what was recorded for
+    A killed run goes on where it stopped: what was recorded for
     the same data is not measured again. A complete run starts anew.
 
     Parameters
@@ -42,16 +41,14 @@ def run(*, folder: Path | None = None) -> dict:
     folder
         Where to record; ``data/results`` unless given.
     """
-    model = cast(SentenceEmbedder, load_embedder())  # the default is one
-    cache = settings.cache_dir() / f"embeddings-{model.name.lower()}.sqlite"
-    embedder = CachedEmbedder(model, cache)
+    embedder = cast(SentenceEmbedder, load_embedder())  # the default is one
     train, test = ([q for q in exam.load_exam(s) if q.evidence] for s in ("train", "test"))
     variants = rag_variants.every_variant()
     config = {"command": COMMAND, "k": K, "n_variants": len(variants), "data": data_mark()}
     figures = _unfinished(config, folder) or {"variants": {}}
     figures |= {"questions": [q.id for q in test], "kinds": [q.kind for q in test]}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        tools = make_tools(model)
+        tools = make_tools(embedder)
         if "tuned" not in figures:
             figures["tuned"] = tune(fill(Path(scratch) / "tuning", embedder, DEFAULT), train, tools)
         tools = dataclasses.replace(tools, **figures["tuned"])

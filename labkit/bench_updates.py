@@ -13,7 +13,6 @@ from pathlib import Path
 from labkit import catalogue, evaluate_retrieval, exam, rag, results, settings
 from labkit.bench_rag import mean_hit_at_1
 from labkit.embed import load_embedder
-from labkit.embed_cache import CachedEmbedder
 from labkit.exam import Evidence, Question
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
 from labkit.models import LanguageModel, load_language_model
@@ -36,12 +35,9 @@ def run(*, folder: Path | None = None, model: str = catalogue.SMALL_MODEL) -> di
         Who answers.
     """
     embedder, llm = load_embedder(), load_language_model(model)
-    cache = CachedEmbedder(
-        embedder, settings.cache_dir() / f"embeddings-{embedder.name.lower()}.sqlite"
-    )
     train, test = ([q for q in exam.load_exam(s) if q.evidence] for s in ("train", "test"))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        open_store(scratch, cache).ingest(everything_but_bulletins())
+        open_store(scratch, embedder).ingest(everything_but_bulletins())
         store = open_store(scratch, embedder)  # what arrives now is embedded for real
         before = _ask(store, test)
         store.tag("before")

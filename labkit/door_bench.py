@@ -13,12 +13,10 @@ from labkit.doors import json_flag, positive, print_result
 # Each is a module ``bench_NAME`` with ``run()`` and ``render()``.
 PLAIN = {
     "ingest": "memory against documents",
-    "throughput": "chunks a second against the plain way",
     "rag": "variants of retrieval on the exam's questions",
     "updates": "before and after the bulletins",
     "injection": "planted documents, and what stops them",
     "training": "this course's trainer beside the stock ones",
-    "decoding": "answers one by one and in batches",
     "memory": "predicted against rehearsed training steps",
     "methods": "full, LoRA and QLoRA on the same examples and budget",
     "sweeps": "LoRA's rank, alpha, targets and learning rate",
@@ -49,7 +47,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _plain(arguments: argparse.Namespace) -> int:
-    bench = importlib.import_module(f"labkit.bench_{arguments.what.replace('-', '_')}")
+    bench = importlib.import_module(f"labkit.bench.{arguments.what.replace('-', '_')}")
     figures = bench.run()
     print_result(bench.render(figures), figures, arguments.json)
     return 0

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from labkit.packed_bert import PackedBert, supports
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -52,7 +50,7 @@ class SentenceEmbedder:
     """A sentence-transformers model, on the GPU if there is one, in bf16 where the CPU has it.
 
     Texts are sorted by length inside each call, so give it many at once: a batch is padded to its
-    longest text, and padding costs as much as words do (``packed_bert`` does without). On a CPU
+    longest text, and padding costs as much as words do. On a CPU
     each core works on a batch of its own: cores that share one wait for each other at every layer.
     """
 
@@ -62,7 +60,6 @@ class SentenceEmbedder:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.name = name
         self._model = _load(folder, device)
-        self._packed = PackedBert(self._model) if supports(self._model) else None
         self.dimension = len(self._encode([""], "")[0])
 
     def encode_documents(self, texts: Sequence[str]) -> np.ndarray:
@@ -94,10 +91,7 @@ class SentenceEmbedder:
         return vectors[np.argsort(order)]
 
     def _encode_batch(self, texts: list[str]) -> np.ndarray:
-        if self._packed:
-            vectors = self._packed.encode(texts)
-        else:
-            vectors = self._model.encode(texts, batch_size=len(texts), show_progress_bar=False)
+        vectors = self._model.encode(texts, batch_size=len(texts), show_progress_bar=False)
         vectors = vectors.astype(np.float32)
         # In fp32: a length taken in bf16 is off by a thousandth.
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
