@@ -31,16 +31,16 @@ lint: $(VENV)/.installed ## check style, formatting and types
 	@$(PY) -m mypy --no-error-summary
 
 course: $(VENV)/.models ## run every lesson here, write build/html; goes on after a stop (ARGS=--again: anew)
-	@$(PY) -m labkit.notebooks course $(ARGS)
+	@$(PY) -m labkit.authoring.notebooks course $(ARGS)
 
 notebooks: $(VENV)/.models ## rebuild the notebooks whose source changed
-	@$(PY) -m labkit.notebooks build
+	@$(PY) -m labkit.authoring.notebooks build
 
 bench: $(VENV)/.models ## run the benchmarks and record them
 	@$(PY) -m labkit bench ingest
 
 bench-gpu: $(VENV)/.installed ## measure training steps on a CUDA card (ARGS=--full: all of them)
-	@$(PY) -m labkit.bench_gpu $(ARGS)
+	@$(PY) -m labkit.bench.gpu $(ARGS)
 
 clean: ## remove what the other targets made here (models stay in the cache)
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi

@@ -8,8 +8,8 @@ Used by lesson 05. *Refused* means: the signal lies below the threshold.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labkit.rerank import Scorer
-from labkit.store import Hit, Store
+from labkit.store import Store
+from labkit.types import Hit, Scorer
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from labkit import settings
-from labkit.train import RESULT_FILE, TrainConfig, TrainResult, train
-from labkit.training_data import Example
+from labkit.train import RESULT_FILE, train
+from labkit.types import Example, TrainConfig, TrainResult
 
 
 def find(model: str, *, folders: Sequence[Path] | None = None) -> Path | None:

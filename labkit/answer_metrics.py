@@ -8,8 +8,8 @@ Used by lesson 04 onwards and by ``python -m labkit exam``.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-from labkit.exam import AnswerScore, Question
-from labkit.measure import Interval, bootstrap_mean
+from labkit.measure import bootstrap_mean
+from labkit.types import AnswerScore, Interval, Question
 
 METRICS: dict[str, Callable[[AnswerScore], float | None]] = {
     "exact_match": lambda score: score.exact_match,

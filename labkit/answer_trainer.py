@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit.measure import peak_rss_bytes
-from labkit.training_data import IGNORED
+from labkit.types import IGNORED
 
 if TYPE_CHECKING:
     import torch
 
-    from labkit.train import Precision, TrainConfig
+    from labkit.types import Precision, TrainConfig
 
 
 def pad_right(rows: Sequence[dict[str, list[int]]], *, pad_id: int) -> dict[str, "torch.Tensor"]:

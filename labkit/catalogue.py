@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from labkit.hardware import GIB, Hardware
+from labkit.types import Dtype
 
-Dtype = Literal["bfloat16", "float16", "float32"]
 USUAL_PASSAGES = 5
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from labkit.types import Chunk
+
 if TYPE_CHECKING:
-    from labkit.corpus import Document
+    from labkit.types import Document
 
 Span = tuple[int, int]
 
@@ -30,33 +32,6 @@ _NEVER_LAST = frozenset(
     "approx. e.g. i.e. cf. vs. ca. fig. incl. resp. dr. mr. mrs. ms. prof. st. z.b. d.h.".split()
 )
 _NOT_BEFORE_A_NUMBER = frozenset("no. nos. nr. p. pp. ch. sec. min. max. vol. art. eq.".split())
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A piece of a document; ``text == document.text[start:end]``, never across a heading."""
-
-    id: str
-    document_id: str
-    title: str
-    heading: str
-    text: str
-    position: int
-    start: int
-    end: int
-    headed: bool = True
-
-    @property
-    def passage(self) -> str:
-        """Return ``title > heading: text``: what is embedded, indexed and shown to the model.
-
-        A chunk alone rarely says which machine it is about; its heading path does. Where headings
-        are switched off (lesson 05), the passage is the text alone.
-        """
-        if not self.headed:
-            return self.text
-        where = f"{self.title} > {self.heading}" if self.heading else self.title
-        return f"{where}: {self.text}"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from labkit import exam
-from labkit.store import Hit
+from labkit.types import Hit
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from labkit import exam, rag
-from labkit.evaluate_retrieval import holds_evidence
-from labkit.exam import Evidence, Question
-from labkit.models import LanguageModel, Messages
-from labkit.store import Hit
+from labkit.models import LanguageModel
+from labkit.retrieval_metrics import holds_evidence
+from labkit.types import Evidence, Hit, Messages, Question
 
 Setting = Literal["nothing", "the proof", "proof and distractors", "distractors only"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)

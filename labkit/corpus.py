@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from labkit.chunking import Chunk, chunk_document, split_sentences
-from labkit.readers import CannotRead, RawDocument, Scalar, clean, read_file
+from labkit.chunking import chunk_document, split_sentences
+from labkit.parsers import CannotRead, RawDocument, clean, read_file
+from labkit.types import AnyPath, Chunk, Document, Unreadable
 
 __all__ = [
     "Chunk",
@@ -27,33 +28,6 @@ __all__ = [
     "read_documents",
     "split_sentences",
 ]
-
-AnyPath = str | PurePath
-
-
-@dataclass(frozen=True)
-class Document:
-    """One document: a file, or one row of a table.
-
-    ``content_hash`` covers everything but the path, so an unchanged document keeps it.
-    """
-
-    id: str
-    title: str
-    kind: str
-    text: str
-    path: str
-    date: str | None
-    content_hash: str
-    metadata: dict[str, Scalar]
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A file or document that was left out, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from labkit.corpus import Document
-from labkit.evaluate_retrieval import recall_at_k, relevance
-from labkit.exam import Question
-from labkit.store import Hit
+from labkit.retrieval_metrics import recall_at_k, relevance
+from labkit.types import Document, Hit, Question
 
 Verdict = Literal["right", "proof shown, not read", "proof not shown"]
 VERDICTS: tuple[Verdict, ...] = ("right", "proof shown, not read", "proof not shown")

@@ -8,9 +8,11 @@ Used by every lesson from 02 on.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from labkit.types import Embedder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,21 +31,6 @@ _PREFIXES = {
 # Characters of a batch, padding included: about 700 tokens on a CPU; a GPU wants more at once.
 _BATCH_ON_CPU = 3_200
 _BATCH_ON_GPU = 32_000
-
-
-class Embedder(Protocol):
-    """What a store needs of an embedding model: its name, its dimension and two ways to encode."""
-
-    name: str
-    dimension: int
-
-    def encode_documents(self, texts: Sequence[str]) -> np.ndarray:
-        """Return unit vectors of passages, ``(n, d) float32``."""
-        ...
-
-    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
-        """Return unit vectors of questions, ``(n, d) float32``."""
-        ...
 
 
 class SentenceEmbedder:
@@ -166,11 +153,11 @@ def load_embedder(name: str = DEFAULT_MODEL) -> Embedder:
         If it is no embedding model, or needs its authors' code, or its service's key is missing.
     """
     from labkit.catalogue import card
-    from labkit.embed_services import is_served
     from labkit.fetch import model_dir
+    from labkit.services.embed_services import is_served
 
     if is_served(name):
-        from labkit.embed_http import HttpEmbedder
+        from labkit.services.embed_http import HttpEmbedder
 
         return HttpEmbedder(name)
     if name.rpartition("/")[2].startswith("jina-"):

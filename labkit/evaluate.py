@@ -13,19 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, get_args
 
-from labkit import (
-    catalogue,
-    evaluate_answers,
-    evaluate_retrieval,
-    exam,
-    leaderboard,
-    rag,
-    results,
-    settings,
-)
+from labkit import answer_metrics as evaluate_answers
+from labkit import catalogue, exam, rag, results, settings
+from labkit import retrieval_metrics as evaluate_retrieval
+from labkit.claims import leaderboard
 from labkit.models import RESULT_FILE, LanguageModel, load_language_model
-from labkit.rerank import Reranked, Scorer
-from labkit.store import Mode
+from labkit.rerank import Reranked
+from labkit.types import Mode, Scorer
 
 System = Literal["base", "rag", "lora", "both"]
 OPEN_BOOK = ("rag", "both")

@@ -7,68 +7,21 @@ Used from lesson 01 on; lesson 04 shows ``score_answer`` at work.
 
 import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from labkit import settings
+from labkit.types import KINDS as KINDS
+from labkit.types import AnswerScore, Evidence, Question, Split
 
 if TYPE_CHECKING:
     import datasets
 
-Kind = Literal["lookup", "jargon", "synthesis", "table", "updated", "unanswerable"]
-Split = Literal["train", "test"]
 
-KINDS: tuple[Kind, ...] = ("lookup", "jargon", "synthesis", "table", "updated", "unanswerable")
 ABSTENTION = "Not documented. Ask the duty engineer."
 MAX_ANSWER_WORDS = 40
 CITATION = re.compile(r"\[([^\[\]]+)\]")
 HOUSE_FORMAT = re.compile(r"[^\[\]]+\.( \[[^\[\]]+\])+")
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """A verbatim quote of a document, which proves the answer."""
-
-    document: str
-    quote: str
-
-
-@dataclass(frozen=True)
-class Question:
-    """One exam question with its gold answer.
-
-    ``values`` are the strings that a right answer must hold; ``terms`` the house terms it should
-    use; ``held_out`` says that no training question draws on its documents.
-    """
-
-    id: str
-    kind: Kind
-    question: str
-    answer: str
-    values: tuple[str, ...] = ()
-    evidence: tuple[Evidence, ...] = ()
-    terms: tuple[str, ...] = ()
-    superseded_value: str = ""
-    held_out: bool = False
-
-
-@dataclass(frozen=True)
-class AnswerScore:
-    """How one answer did; shares are between 0 and 1, ``None`` where the question has no say.
-
-    ``exact_match`` of an unanswerable question is 1 for an abstention. ``citation_precision`` is
-    ``None`` when nothing was cited. ``wrong_but_confident`` means: neither right nor abstaining.
-    """
-
-    exact_match: float
-    house_format: float
-    citation_precision: float | None
-    citation_recall: float | None
-    house_terms: float | None
-    abstained: bool
-    answerable: bool
-    wrong_but_confident: bool = field(default=False)
 
 
 def load_exam(split: Split, *, folder: Path | None = None) -> list[Question]:

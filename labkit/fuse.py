@@ -8,7 +8,7 @@ Used by lesson 05 and ``bench_rag``.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from labkit.store import Hit
+from labkit.types import Hit
 
 
 def linear(near: Sequence[Hit], worded: Sequence[Hit], *, weight: float, k: int = 5) -> list[Hit]:

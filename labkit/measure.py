@@ -7,41 +7,12 @@ Used by lessons 04 onwards and by every benchmark.
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its bootstrap interval, all in the unit of the values."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-    def __str__(self) -> str:
-        """Show a share as percent: ``40 % (31–49)``."""
-        return f"{100 * self.mean:.0f} % ({100 * self.low:.0f}–{100 * self.high:.0f})"
-
-    @classmethod
-    def of(cls, share: Mapping[str, Any]) -> "Interval":
-        """Return the interval that a record holds as JSON; what else it holds is left out."""
-        return cls(*(share[name] for name in ("mean", "low", "high", "n")))
-
-    def in_points(self) -> str:
-        """Show a difference of shares in percentage points: ``+7.1 points (+2.2 to +12.4)``."""
-        mean, low, high = (100 * value for value in (self.mean, self.low, self.high))
-        return f"{mean:+.1f} points ({low:+.1f} to {high:+.1f})"
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Tell whether the interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
+from labkit.types import Interval
 
 
 class Stopwatch:

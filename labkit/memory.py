@@ -10,8 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.activations import FP32, backward_peak, block_operations, kept_bytes, norm_operation
-from labkit.shapes import ELEMENT_BYTES, ModelShape, StepConfig, target_names
+from labkit.planner.activations import (
+    FP32,
+    backward_peak,
+    block_operations,
+    kept_bytes,
+    norm_operation,
+)
+from labkit.planner.shapes import ELEMENT_BYTES, ModelShape, StepConfig, target_names
 
 MIB = 2**20
 CONTEXT_BYTES = 600 * MIB  # assumed, not measured: CUDA itself, its libraries, fragmentation
@@ -86,7 +92,7 @@ def predict(shape: ModelShape, step: StepConfig) -> MemoryPlan:
 
     Examples
     --------
-    >>> from labkit.shapes import shape
+    >>> from labkit.planner.shapes import shape
     >>> plan = predict(shape("Llama-3.1-8B"), StepConfig(method="qlora", checkpointing=True))
     >>> plan.fits(16 * 2**30), plan.fits(6 * 2**30)
     (True, False)

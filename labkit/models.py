@@ -10,31 +10,21 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit import catalogue, hardware, settings
 from labkit.fetch import is_fetched, model_dir
+from labkit.types import Generation, Messages
 
 if TYPE_CHECKING:
     import torch
 
-Messages = list[dict[str, str]]
 ADAPTER_FILE = "adapter_model.safetensors"
 FULL_FILE = "model.safetensors"
 RESULT_FILE = "training.json"
 # Fast mode runs every cell to see that it runs; nobody reads its answers.
 FAST_TOKENS = 12
-
-
-@dataclass(frozen=True)
-class Generation:
-    """One generated text, with its cost: tokens and seconds (of its whole batch, if batched)."""
-
-    text: str
-    n_prompt_tokens: int
-    n_new_tokens: int
 
 
 class LanguageModel:
@@ -203,6 +193,8 @@ def load_language_model(
         options["device_map"] = {"": 0 if choice.device == "cuda" else choice.device}
     whole = tuned if tuned and (tuned / FULL_FILE).is_file() else folder
     model = AutoModelForCausalLM.from_pretrained(whole, local_files_only=True, **options)
+    if choice.nf4:
+        _never_repack(model)
     if "device_map" not in options:
         model = model.to(choice.device)
     if tuned and whole is folder:
@@ -264,6 +256,18 @@ def _nf4_config(dtype: str) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def _never_repack(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights for a CPU with AVX-512-bf16.
+
+    It does so in the first evaluation: the constants are rounded, so that the same weights answer
+    otherwise than on other CPUs, and the product has no gradient, so that training after an
+    evaluation passes over these weights with no more than a warning.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def _text_streamer(tokenizer: Any, on_text: Callable[[str], None]) -> Any:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-Scalar = str | int | float | bool
+from labkit.types import Scalar
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})")

@@ -10,13 +10,12 @@ Built inline in lesson 04.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from labkit import exam
 from labkit.citations import Citation, check_citations, supports
 from labkit.measure import Stopwatch
-from labkit.models import Generation, LanguageModel, Messages
-from labkit.store import Hit, Mode
+from labkit.models import LanguageModel
+from labkit.types import Generation, Hit, Messages, Mode, Searcher
 
 __all__ = [
     "Answer",
@@ -43,20 +42,6 @@ SYSTEM_PROMPT = (
 CLOSED_BOOK_PROMPT = (
     "You answer questions of wind turbine technicians. Answer in one short sentence with the value."
 )
-
-
-class Searcher(Protocol):
-    """What the loop needs of a store."""
-
-    def search(self, query: str, *, k: int = 5, mode: Mode = "hybrid") -> list[Hit]:
-        """Return the best ``k`` hits."""
-        ...
-
-    def search_many(
-        self, queries: Sequence[str], *, k: int = 5, mode: Mode = "hybrid"
-    ) -> list[list[Hit]]:
-        """Return the best ``k`` hits of each query."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ Used by ``bench_rag``, ``bench_updates`` and lesson 05.
 
 from collections.abc import Sequence
 
-from labkit import evaluate_retrieval
-from labkit.exam import Question
-from labkit.store import Hit
+from labkit import retrieval_metrics as evaluate_retrieval
+from labkit.types import Hit, Question
 
 METRICS = tuple(evaluate_retrieval.RetrievalScore.__dataclass_fields__)
 # Evidence below this rank counts as not found.

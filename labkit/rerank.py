@@ -9,7 +9,7 @@ Used by lesson 05, ``bench_rag`` and ``sit_exam``.
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from labkit.fuse import spread
-from labkit.store import Hit, Mode
-
-# Question and passages in, one score a passage out, higher is better.
-Scorer = Callable[[str, Sequence[str]], Sequence[float]]
+from labkit.types import Hit, Mode, Scorer
 
 
 class Searcher(Protocol):

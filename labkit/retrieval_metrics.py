@@ -9,9 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labkit.exam import Evidence, Question
-from labkit.measure import Interval, bootstrap_mean
-from labkit.store import Hit
+from labkit.measure import bootstrap_mean
+from labkit.types import Evidence, Hit, Interval, Question
 
 
 @dataclass(frozen=True)

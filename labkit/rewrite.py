@@ -8,8 +8,9 @@ Used by lesson 05 and ``bench_rag``.
 import re
 from collections.abc import Iterable, Mapping
 
-from labkit.corpus import Document, split_sentences
+from labkit.corpus import split_sentences
 from labkit.rerank import words
+from labkit.types import Document
 
 _STOP = frozenset(
     "a an and are as at be been by call calls can every for from has have in into is it its mean "

@@ -8,7 +8,7 @@ The rule is an exercise of lesson 05, which measures what it brings and what it 
 from collections.abc import Sequence
 
 from labkit.rerank import words
-from labkit.store import Hit
+from labkit.types import Hit
 
 
 def newer_wins(hits: Sequence[Hit], *, min_overlap: float = 0.0) -> list[Hit]:

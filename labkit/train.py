@@ -10,81 +10,15 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from labkit import catalogue, hardware, results
 from labkit.fast_lora import speed_up
 from labkit.models import RESULT_FILE, LanguageModel, load_language_model
-from labkit.training_data import Example, encode, length_grouped_order
-
-Method = Literal["full", "lora", "qlora"]
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One training run; the learning rate's default suits the method.
-
-    ``rank`` is the width of the adapter's two matrices; their product is multiplied by
-    ``alpha / rank`` before it is added. ``command`` repeats the run; it is kept with the result.
-    """
-
-    model: str
-    method: Method = "lora"
-    rank: int = 16
-    alpha: int = 32
-    targets: str | tuple[str, ...] = "all-linear"
-    learning_rate: float | None = None
-    n_epochs: int = 1
-    batch_size: int = 8
-    max_tokens: int = 1024
-    checkpointing: bool = False
-    save_every: int = 25
-    seed: int = 0
-    command: str = ""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        if self.method not in get_args(Method):
-            raise ValueError(
-                f"There is no method {self.method!r}; use {', '.join(get_args(Method))}."
-            )
-        for name in ("rank", "alpha", "n_epochs", "batch_size", "max_tokens", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more.")
-
-    @property
-    def usual_learning_rate(self) -> float:
-        """The learning rate asked for; 1e-3 for adapters and 5e-5 for all weights otherwise."""
-        return self.learning_rate or (5e-5 if self.method == "full" else 1e-3)
-
-
-@dataclass(frozen=True)
-class Precision:
-    """Number formats of one run: of the frozen or full weights, and whether autocast is on."""
-
-    weights: Literal["float32", "bfloat16", "float16"]
-    autocast_fp16: bool = False
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run gave: ``log`` holds one dict a step, ``peak_bytes`` names what was measured.
-
-    ``n_parameters`` are the base model's, ``n_trainable`` those that were trained.
-    """
-
-    folder: Path
-    config: TrainConfig
-    n_trainable: int
-    n_parameters: int
-    log: list[dict]
-    evaluations: list[dict]
-    n_tokens: int
-    train_s: float
-    peak_bytes: dict[str, int]
-    saved_bytes: int
+from labkit.training_data import encode, length_grouped_order
+from labkit.types import Example, Method, Precision, TrainConfig, TrainResult
 
 
 def precision(method: Method, machine: hardware.Hardware) -> Precision:

@@ -8,26 +8,14 @@ Used by lessons 06, 08 and 09 and by ``python -m labkit finetune``.
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labkit import exam, rag
-from labkit.evaluate_retrieval import holds_evidence
-from labkit.exam import Question
-from labkit.models import Messages
-from labkit.store import Hit
+from labkit.retrieval_metrics import holds_evidence
+from labkit.types import IGNORED, Example, Hit, Question
 
-IGNORED = -100  # the label that torch's cross entropy leaves out
 ROLES = ("system", "user", "assistant")
-
-
-@dataclass(frozen=True)
-class Example:
-    """A conversation that ends with a user's turn, and the answer to learn."""
-
-    messages: Messages
-    answer: str
 
 
 def closed_book_examples(questions: Sequence[Question]) -> list[Example]:

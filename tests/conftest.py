@@ -100,7 +100,7 @@ def fake_embedder() -> HashEmbedder:
 @pytest.fixture(scope="session")
 def make_hit() -> Callable[..., Any]:
     """Return a function that makes a hit of a text; every other field has a default."""
-    from labkit.store import Hit
+    from labkit.types import Hit
 
     def make(text: str, *, document_id: str = "DOC-1", **fields: Any) -> Hit:
         facts: dict[str, Any] = {

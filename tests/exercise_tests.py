@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 
-from labkit.check import UNTOUCHED, Exercise
+from labkit.classroom.checks.check import UNTOUCHED, Exercise
 
 
 class ExerciseTests:

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from labkit import adapters
-from labkit.train import TrainConfig
-from labkit.training_data import Example
+from labkit.types import Example, TrainConfig
 
 
 def test_an_adapter_is_found_only_if_finished_and_of_this_model(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from labkit import evaluate_answers
-from labkit.evaluate_answers import METRICS, average, summarise_answers
-from labkit.exam import AnswerScore, Question
+from labkit import answer_metrics as evaluate_answers
+from labkit.answer_metrics import METRICS, average, summarise_answers
+from labkit.types import AnswerScore, Question
 
 
 def score(**fields) -> AnswerScore:

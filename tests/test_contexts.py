@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from labkit import contexts, rag
-from labkit.exam import ABSTENTION, Evidence, Question
-from labkit.models import Generation
+from labkit.exam import ABSTENTION
+from labkit.types import Evidence, Generation, Question
 
 ONE, TWO = Evidence("SM-1", "takes 7 kg"), Evidence("SM-2", "takes 9 kg")
 LOOKUP = Question("q1", "lookup", "How much grease?", "7 kg. [SM-1]", ("7 kg",), (ONE,))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from labkit import corpus
 from labkit.chunking import count_words
-from labkit.corpus import Document, Unreadable, chunk_document, read_documents, split_sentences
+from labkit.corpus import chunk_document, read_documents, split_sentences
+from labkit.types import Document, Unreadable
 
 
 def read(*paths: Path) -> tuple[list[Document], list[Unreadable]]:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from labkit import evaluate_retrieval, exam, settings
-from labkit.corpus import Chunk, Document, Unreadable, chunk_document, read_documents
-from labkit.exam import ABSTENTION, Question
+from labkit import exam, settings
+from labkit import retrieval_metrics as evaluate_retrieval
+from labkit.corpus import Chunk, chunk_document, read_documents
+from labkit.exam import ABSTENTION
+from labkit.types import Document, Question, Unreadable
 
 DATA = settings.data_dir()
 MADE = (DATA / "exam" / "test.jsonl").is_file()

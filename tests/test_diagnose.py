@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import diagnose
-from labkit.corpus import Document
-from labkit.exam import Evidence, Question
+from labkit.types import Document, Evidence, Question
 
 GREASE = "Each bearing takes 1.6 kg of grease"
 OIL = "The gearbox holds 380 L of oil"

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from labkit import exam, hardware, leaderboard, results, sit_exam
-from labkit.exam import ABSTENTION, Evidence, Question
-from labkit.models import Generation, LanguageModel
-from labkit.store import Hit
+from labkit import evaluate as sit_exam
+from labkit import exam, hardware, results
+from labkit.claims import leaderboard
+from labkit.exam import ABSTENTION
+from labkit.models import LanguageModel
+from labkit.types import Evidence, Generation, Hit, Question
 
 QUESTIONS = [
     Question("q1", "lookup", "Grease?", "", ("1.6 kg",), (Evidence("SB-1", "takes 1.6 kg now"),)),
@@ -127,7 +129,7 @@ def test_the_recorded_command_is_one_that_the_command_line_accepts(
     import shlex
 
     from labkit import catalogue
-    from labkit.__main__ import build_parser
+    from labkit.cli.main import build_parser
 
     small = catalogue.card(catalogue.SMALL_MODEL)
     monkeypatch.setitem(catalogue.CATALOGUE, "Tiny-1", small)

@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from labkit import exam
-from labkit.exam import ABSTENTION, Evidence, Question, contains_value, score_answer
+from labkit.exam import ABSTENTION, contains_value, score_answer
+from labkit.types import Evidence, Question
 
 numbers = st.one_of(
     st.integers(0, 9999).map(str),

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from labkit import fetch
-from labkit.__main__ import main
 from labkit.catalogue import CATALOGUE, ModelCard
+from labkit.cli.main import main
 
 NAME = "tiny"
 INSIDE = "tiny_model/model"

@@ -3,7 +3,8 @@
 import pytest
 
 from labkit import inventions
-from labkit.exam import ABSTENTION, KINDS, Question
+from labkit.exam import ABSTENTION
+from labkit.types import KINDS, Question
 
 LOOKUP = Question("q", "lookup", "How much for the NV-90 in 2 weeks?", "7 kg", ("7 kg",))
 SILENT = Question("u", "unanswerable", "How much?", ABSTENTION)

@@ -11,13 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit.measure import (
-    Interval,
-    Stopwatch,
-    bootstrap_mean,
-    paired_difference,
-    sign_flip_p,
-)
+from labkit.measure import Stopwatch, bootstrap_mean, paired_difference, sign_flip_p
+from labkit.types import Interval
 
 shares = st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=60)
 

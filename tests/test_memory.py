@@ -4,8 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from labkit import catalogue, memory, random_models
-from labkit.shapes import SHAPES, ModelShape, StepConfig, adapter_parameters, shape, target_names
+from labkit import catalogue, memory
+from labkit.planner import random_models
+from labkit.planner.shapes import (
+    SHAPES,
+    ModelShape,
+    StepConfig,
+    adapter_parameters,
+    shape,
+    target_names,
+)
 
 LLAMA = ModelShape("tiny-llama", "llama", 64, 160, 2, 4, 2, 320, True)
 PHI3 = ModelShape("tiny-phi3", "phi3", 96, 200, 3, 4, 4, 320, False)

@@ -315,3 +315,21 @@ def test_a_tuned_folder_names_its_base_and_fits_no_other(tmp_path: Path, monkeyp
     assert wanted == [catalogue.SMALL_MODEL] * 2
     with pytest.raises(ValueError, match="was trained on SmolLM2-135M-Instruct; it does not fit"):
         models.load_language_model(catalogue.GPU_MODEL, choice=choice, tuned=tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_evaluation_before_training_takes_no_gradient_away(dtype: str) -> None:
+    """On CPUs with AVX-512-bf16, bitsandbytes repacks 4-bit weights in evaluation mode."""
+    import torch
+
+    choice = catalogue.Choice(catalogue.SMALL_MODEL, "cpu", dtype, True, "test")
+    model = models.load_language_model(catalogue.SMALL_MODEL, choice=choice).model.eval()
+    ids = torch.tensor([[1, 504, 345, 1234]])
+    with torch.no_grad():
+        before = model(ids).logits
+    embeddings = model.get_input_embeddings()(ids).detach().requires_grad_(True)
+    model(inputs_embeds=embeddings).logits.float().square().mean().backward()
+    assert embeddings.grad is not None and torch.isfinite(embeddings.grad).all()
+    assert embeddings.grad.abs().sum() > 0
+    with torch.no_grad():
+        assert torch.equal(model(ids).logits, before)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from labkit.evaluate_retrieval import hit_at_k, ndcg_at_k, recall_at_k, reciprocal_rank
+from labkit.retrieval_metrics import hit_at_k, ndcg_at_k, recall_at_k, reciprocal_rank
 
 KS = (1, 5, 10)
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit import exam, rag
-from labkit.models import Generation, LanguageModel
+from labkit.models import LanguageModel
 from labkit.rag import RagConfig
-from labkit.store import Hit
+from labkit.types import Generation, Hit
 
 GREASE = "Each pitch bearing of the NV-90 takes 1.6 kg of grease."
 GLYCOL = "The coolant of the converter holds 50 % of glycol."

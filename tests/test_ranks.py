@@ -3,9 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.evaluate_retrieval import score_retrieval
-from labkit.exam import Evidence, Question
 from labkit.ranks import DEPTH, METRICS, pack, per_question, ranks_of, unpack
+from labkit.retrieval_metrics import score_retrieval
+from labkit.types import Evidence, Question
 
 
 @given(

@@ -6,8 +6,8 @@ import random
 import pytest
 import pytrec_eval
 
-from labkit import evaluate_retrieval as retrieval
-from labkit.exam import Evidence, Question
+from labkit import retrieval_metrics as retrieval
+from labkit.types import Evidence, Question
 
 QUOTE = "each pitch bearing now takes 1.6 kg of grease"
 

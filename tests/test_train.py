@@ -14,8 +14,7 @@ import pytest
 
 from labkit import hardware, models, train
 from labkit.answer_trainer import answer_loss, pad_right
-from labkit.train import Precision, TrainConfig
-from labkit.training_data import IGNORED, Example
+from labkit.types import IGNORED, Example, Precision, TrainConfig
 
 EXAMPLES = [
     Example([{"role": "user", "content": f"How much grease for bearing {n}?" + " please" * n}], a)

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from labkit import exam, rag
 from labkit import training_data as data
-from labkit.exam import Evidence, Question
-from labkit.store import Hit
+from labkit.types import Evidence, Hit, Question
 
 EXAMPLE = data.Example([{"role": "user", "content": "How much grease?"}], "1.6 kg. [SM-90-PIT]")
 

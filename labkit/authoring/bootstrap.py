@@ -95,7 +95,7 @@ def on_colab() -> bool:
 
 def _requirements(project: Path | None) -> Iterator[str]:
     """Yield the requirements that apply to this interpreter and operating system."""
-    path = project or Path(__file__).resolve().parent.parent / "pyproject.toml"
+    path = project or Path(__file__).resolve().parents[2] / "pyproject.toml"
     if not path.is_file():  # installed from a wheel: pip has met the requirements then
         return
     for text in tomllib.loads(path.read_text(encoding="utf-8"))["project"]["dependencies"]:

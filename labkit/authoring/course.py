@@ -16,9 +16,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from labkit import notebook_outputs, results
+from labkit import results
+from labkit.authoring import outputs as notebook_outputs
+from labkit.authoring.source import Lesson, convert
 from labkit.hardware import GIB
-from labkit.notebook_source import Lesson, convert
 
 STATE_FILE = "course.json"
 PEAK_CELL = "from labkit.measure import peak_rss_bytes\n\nprint(peak_rss_bytes())"
@@ -93,7 +94,7 @@ def run(chosen: list[Lesson], html_dir: Path, *, again: bool = False) -> int:
 def stamp(lesson: Lesson) -> str:
     """Return a hash that changes with the lesson's source and with any module of labkit."""
     found = hashlib.sha256(lesson.source_sha256().encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         found.update(path.read_bytes())
     return found.hexdigest()
 
@@ -138,7 +139,7 @@ def _skipped(runs: Sequence[LessonRun], chosen: Sequence[Lesson]) -> list[tuple[
 
 
 def _scores() -> list[str]:
-    from labkit import leaderboard
+    from labkit.claims import leaderboard
 
     return [
         f"  {leaderboard.name_of(run)}: {leaderboard.share_text(run['figures']['exact_match'])} %"
@@ -211,7 +212,7 @@ def _note(one: LessonRun, html_dir: Path) -> None:
 
 def _write_index(runs: Sequence[LessonRun], html_dir: Path) -> None:
     """Write the page that leads to all others, and the leaderboard's."""
-    from labkit import leaderboard_page, verdicts
+    from labkit.claims import leaderboard_page, verdicts
 
     rows = "".join(
         f'<tr><td><a href="{escape(one.name)}.html">{escape(one.name)}</a></td>'

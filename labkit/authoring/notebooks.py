@@ -3,7 +3,7 @@
 Knows: which notebooks are stale, how one is built and stamped, and what is wrong with a built one.
 Does not know: how sources are cut, cells are run or anatomy is judged (``notebook_source``,
 ``notebook_outputs``, ``notebook_rules``).
-Used by ``make notebooks`` and ``make course`` (``python -m labkit.notebooks --help``).
+Used by ``make notebooks`` and ``make course`` (``python -m labkit.authoring.notebooks --help``).
 """
 
 import argparse
@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import labkit
-from labkit import doctor, notebook_outputs, notebook_rules, settings
-from labkit.notebook_source import VARIANTS, Lesson, Variant, convert, lessons, locate
+from labkit import doctor, settings
+from labkit.authoring import outputs as notebook_outputs
+from labkit.authoring import rules as notebook_rules
+from labkit.authoring.source import VARIANTS, Lesson, Variant, convert, lessons, locate
 
 MAX_BYTES = 1_000_000
 _UNTOUCHED = "not attempted yet"
@@ -235,7 +237,9 @@ def _check(chosen: list[Lesson]) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the builder's command line; return 0, 1 (the work failed) or 2 (bad usage)."""
-    parser = argparse.ArgumentParser(prog="python -m labkit.notebooks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m labkit.authoring.notebooks", description=__doc__
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     help_texts = {
         "build": "run the lessons whose source changed and write their notebooks",
@@ -261,7 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _build(chosen, fast=options.fast, force=options.force)
     if options.command == "check":
         return _check(chosen)
-    from labkit import course
+    from labkit.authoring import course
 
     return course.run(chosen, root / "build" / "html", again=options.again)
 

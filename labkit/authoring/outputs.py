@@ -3,7 +3,7 @@
 Knows: how to start this interpreter's own kernel without an installed kernel specification, what
 differs from build to build and is dropped, and which texts may not stand in a saved notebook.
 Does not know: where lessons live or how they are written (``notebook_source``, ``notebook_rules``).
-Used by ``labkit.notebooks`` and the tests that run every lesson; no lesson calls it.
+Used by ``labkit.authoring.notebooks`` and the tests that run every lesson; no lesson calls it.
 """
 
 import os
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from labkit.notebook_source import notebook_metadata
+from labkit.authoring.source import notebook_metadata
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -152,7 +152,7 @@ def _dirt_of(output: Any) -> Iterator[str]:
 
 def _places_of_this_machine() -> list[str]:
     """Return folders whose names must not leave this machine; "/" alone would match anything."""
-    places = {str(Path.home()), sys.prefix, str(Path(__file__).resolve().parents[1])}
+    places = {str(Path.home()), sys.prefix, str(Path(__file__).resolve().parents[2])}
     return [place for place in places if len(Path(place).parts) > 2]
 
 

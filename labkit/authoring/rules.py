@@ -4,7 +4,7 @@ Knows: which parts a lesson has (question, abilities, setup, predictions, exerci
 how long cells may be, and how many there are. Every finding is one sentence.
 Does not know: whether the notebook is up to date or its outputs are clean (``notebooks``,
 ``notebook_outputs``), nor whether what it says is true.
-Used by ``labkit.notebooks``; no lesson calls it.
+Used by ``labkit.authoring.notebooks``; no lesson calls it.
 """
 
 import re
@@ -13,7 +13,7 @@ from itertools import takewhile
 from statistics import median
 from typing import Any
 
-from labkit.notebook_source import tags
+from labkit.authoring.source import tags
 
 MAX_CODE_LINES = 25
 MAX_MEDIAN_CODE_LINES = 6

@@ -3,7 +3,7 @@
 Knows: where a lesson's files live, which cells belong to the students' and which to the solutions'
 version, the setup cell and the Colab badge that every lesson shares, and how cell ids are made.
 Does not know: how a notebook is run, cleaned or judged (``notebook_outputs``, ``notebook_rules``).
-Used by ``labkit.notebooks``; no lesson calls it.
+Used by ``labkit.authoring.notebooks``; no lesson calls it.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ import sys
 from pathlib import Path
 
 folders = (Path.cwd(), *Path.cwd().parents)
-root = next((p for p in folders if (p / "labkit" / "bootstrap.py").is_file()), None)
+root = next((p for p in folders if (p / "labkit" / "authoring").is_dir()), None)
 if root is None and importlib.util.find_spec("labkit") is None:  # Colab: bring the course
     root = Path.cwd() / "nordvind"
     if not root.exists():
         subprocess.run(["git", "clone", "-q", "--depth=1", "{REPOSITORY_URL}", root], check=True)
 sys.path[:0] = [str(root)] if root and str(root) not in sys.path else []
-from labkit.bootstrap import install_missing
+from labkit.authoring.bootstrap import install_missing
 
 install_missing();'''
 

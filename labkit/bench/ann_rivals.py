@@ -39,7 +39,7 @@ def _build_numpy(vectors: np.ndarray, path: Path, n_threads: int) -> None:
 
 
 def _open_numpy(path: Path, dimension: int, n_threads: int) -> Search:
-    from labkit.vector_index import exact_neighbours
+    from labkit.store.ivf_pq import exact_neighbours
 
     vectors = np.load(path.with_suffix(".npy"))
     return lambda queries, k: exact_neighbours(queries, vectors, k)

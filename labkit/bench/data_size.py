@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from labkit import catalogue, exam, rag, results, settings, sit_exam, training_data
+from labkit import catalogue, exam, rag, results, settings, training_data
+from labkit import evaluate as sit_exam
 from labkit.measure import bootstrap_mean
-from labkit.train import TrainConfig, train
-from labkit.training_data import Example
+from labkit.train import train
+from labkit.types import Example, TrainConfig
 
 COMMAND = "python -m labkit bench data-size"
 PLAN = ((0, 0.0), (10, 0.0), (30, 0.0), (100, 0.0), (100, 0.2), (300, 0.0))  # examples, noise
@@ -58,7 +59,7 @@ def run(
     seed
         Of the choice of examples, of the spoiled labels and of the training.
     """
-    from labkit.course_store import open_course_store
+    from labkit.store.course import open_course_store
 
     store = open_course_store()
     learned = nested_examples(max(n for n, _ in plan), store, seed=seed)

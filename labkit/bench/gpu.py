@@ -3,7 +3,7 @@
 Knows: which steps to try, how to time one, and that a kill must lose nothing.
 Does not know: how models are built (``random_models``) or memory is predicted (``memory``).
 Used by ``make bench-gpu``; lessons 08 and 11 read what it records in ``data/results/gpu-*.json``.
-Run it with ``python -m labkit.bench_gpu [--full]``; run it again to go on where it stopped.
+Run it with ``python -m labkit.bench.gpu [--full]``; run it again to go on where it stopped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from labkit import hardware, results
 from labkit.memory import predict
-from labkit.shapes import ModelShape, StepConfig, shape
+from labkit.planner.shapes import ModelShape, StepConfig, shape
 
 TINY = ModelShape("tiny", "llama", 64, 160, 2, 4, 2, 320, False)
 PHI, LLAMA, LARGE = "Phi-3.5-mini-instruct", "Llama-3.1-8B", "Llama-3.1-70B"
@@ -102,7 +102,7 @@ def run(
     known = [{key: one[key] for key in asdict(todo[0])} for one in done]
     missing = [point for point in todo if _jsonable(point) not in known]
     config = {
-        "command": "python -m labkit.bench_gpu",
+        "command": "python -m labkit.bench.gpu",
         "setting": setting,
         "device": device,
         "warm_up": WARM_UP,
@@ -126,7 +126,7 @@ def _jsonable(point: Point) -> dict:
 
 def _measure(point: Point, bench: Any, device: str) -> tuple[dict, Any]:
     """Return the outcome of one point and the built model for the next one."""
-    from labkit import gpu_step
+    from labkit.bench import gpu_step
 
     plan = predict(_shape(point.model), point.step)
     outcome: dict = {
@@ -167,7 +167,7 @@ def _line(one: dict) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmark; exit code 1 with one sentence where there is no CUDA device."""
-    parser = argparse.ArgumentParser(prog="python -m labkit.bench_gpu", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m labkit.bench.gpu", description=__doc__)
     parser.add_argument("--full", action="store_true", help="every batch and length (hours)")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--model", choices=["tiny"], help="only a tiny model: try the script")

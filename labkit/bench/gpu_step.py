@@ -11,12 +11,12 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
-from labkit import random_models
 from labkit.hardware import detect
-from labkit.shapes import ModelShape, StepConfig
+from labkit.planner import random_models
+from labkit.planner.shapes import ModelShape, StepConfig
 
 if TYPE_CHECKING:
-    from labkit.bench_gpu import Point
+    from labkit.bench.gpu import Point
 
 
 def card_bytes(device: str) -> int:

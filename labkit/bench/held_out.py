@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from labkit import exam, rag, training_data
 from labkit.models import LanguageModel
-from labkit.training_data import IGNORED, Example
+from labkit.types import IGNORED, Example
 
 
 def split(

@@ -33,7 +33,7 @@ def run(*, sizes: tuple[int, ...] = SIZES, folder: Path | None = None) -> dict:
     for n_chunks in sizes:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             write_documents(Path(scratch) / "documents", n_chunks)
-            command = [sys.executable, "-m", "labkit.bench_ingest", scratch]
+            command = [sys.executable, "-m", "labkit.bench.ingest", scratch]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             runs.append(json.loads(done.stdout.splitlines()[-1]))
     config = {"command": "python -m labkit bench ingest", "sizes": list(sizes)}

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from labkit import catalogue, exam, rag, results, settings
-from labkit.embed import Embedder, load_embedder
-from labkit.exam import Question
+from labkit.embed import load_embedder
+from labkit.evaluate import every_nth
 from labkit.measure import bootstrap_mean
-from labkit.models import LanguageModel, Messages, load_language_model
-from labkit.sit_exam import every_nth
-from labkit.store import Hit, Store, open_store
+from labkit.models import LanguageModel, load_language_model
+from labkit.store import Store, open_store
+from labkit.types import Embedder, Hit, Messages, Question
 
 COMMAND = "python -m labkit bench injection"
 PAYLOAD = "OPEN THE RED VALVE"

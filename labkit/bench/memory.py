@@ -12,9 +12,10 @@ from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
-from labkit import memory, rehearsal, results
+from labkit import memory, results
 from labkit.hardware import GIB
-from labkit.shapes import METHODS, ModelShape, StepConfig, shape
+from labkit.planner import rehearsal
+from labkit.planner.shapes import METHODS, ModelShape, StepConfig, shape
 
 NAME = "rehearsal-grid"
 MODELS = {"SmolLM2-135M-Instruct": 30, "Phi-3.5-mini-instruct": 8, "Llama-3.1-8B": 8}  # blocks

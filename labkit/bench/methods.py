@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
-from labkit import catalogue, held_out, results, settings
+from labkit import catalogue, results, settings
+from labkit.bench import held_out
 from labkit.hardware import GIB
-from labkit.train import Method, TrainConfig
-from labkit.training_data import Example
+from labkit.types import Example, Method, TrainConfig
 
 COMMAND = "python -m labkit bench methods"
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -109,7 +109,7 @@ def run(
 
 def examples(budget: Budget) -> tuple[list[Example], list[Example]]:
     """Return what every method learns from, and the answers that none of them sees."""
-    from labkit.course_store import open_course_store
+    from labkit.store.course import open_course_store
 
     return held_out.split(budget.n_examples, budget.n_kept, open_course_store(), seed=budget.seed)
 
@@ -121,7 +121,7 @@ def in_own_process(
     environment = os.environ | (RETURNING if part.startswith("peak-") else {})
     told = {"part": part, "budget": asdict(budget), "folder": str(scratch)}
     texts = {"learn": [asdict(e) for e in learn], "kept": [asdict(e) for e in kept]}
-    command = [sys.executable, "-m", "labkit.bench_methods_worker"]
+    command = [sys.executable, "-m", "labkit.bench.methods_worker"]
     done = subprocess.run(
         command,
         input=json.dumps(told | texts),

@@ -12,12 +12,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from labkit import catalogue, hardware, held_out, measure, memory, shapes, sit_exam, step_times
-from labkit.bench_methods import Budget
+from labkit import catalogue, hardware, measure, memory
+from labkit import evaluate as sit_exam
+from labkit.bench import held_out, step_times
+from labkit.bench.methods import Budget
 from labkit.models import LanguageModel, load_language_model, with_adapter
+from labkit.planner import shapes
 from labkit.results import write_atomically
-from labkit.train import Method, TrainConfig, TrainResult, load_base, precision, train
-from labkit.training_data import IGNORED, Example, encode
+from labkit.train import load_base, precision, train
+from labkit.training_data import encode
+from labkit.types import IGNORED, Example, Method, TrainConfig, TrainResult
 
 PEAK_FILE = "peak.json"
 FORMATS: dict[str, shapes.Dtype] = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
@@ -146,7 +150,7 @@ def judge(
     figures: dict[str, Any] = {"held_out_loss": held_out.loss(llm, kept)}
     if not budget.n_questions:
         return figures | {"exam": None}
-    from labkit.course_store import open_course_store
+    from labkit.store.course import open_course_store
 
     run = sit_exam.sit(
         "both" if tuned else "rag",

@@ -13,14 +13,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from labkit import corpus, evaluate_retrieval, exam, rag_variants, results, rewrite, settings
+from labkit import corpus, exam, results, rewrite, settings
+from labkit import retrieval_metrics as evaluate_retrieval
+from labkit.bench import rag_variants
+from labkit.bench.rag_variants import DEFAULT, Tools, Variant
 from labkit.chunking import count_words
-from labkit.embed import Embedder, SentenceEmbedder, load_embedder
+from labkit.embed import SentenceEmbedder, load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
-from labkit.rag_variants import DEFAULT, Tools, Variant
 from labkit.ranks import DEPTH, METRICS, pack, per_question, ranks_of, unpack
 from labkit.rerank import TokenEmbedder, late_interaction, lexical, remembering
-from labkit.store import Hit, Mode, Store, open_store
+from labkit.store import Store, open_store
+from labkit.types import Embedder, Hit, Mode
 
 NAME = "bench-rag-variants"
 COMMAND = "python -m labkit bench rag"

@@ -11,9 +11,9 @@ from typing import Literal
 
 from labkit.embed import DEFAULT_MODEL
 from labkit.fuse import linear
-from labkit.rerank import Scorer, Searcher, rerank
+from labkit.rerank import Searcher, rerank
 from labkit.rewrite import rewrite
-from labkit.store import Hit
+from labkit.types import Hit, Scorer
 
 FUSED_DEPTH = 50
 # Rerankers see this many candidates.

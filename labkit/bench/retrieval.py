@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit import bench_vectors, results
+from labkit import results
+from labkit.bench import vectors as bench_vectors
 
 SIZES = (10_000, 100_000)
 K = 10
@@ -131,7 +132,7 @@ def _page(n: int, figures: dict) -> str:
 
 
 def _write_vectors(scratch: Path, n: int) -> str:
-    from labkit.vector_index import exact_neighbours
+    from labkit.store.ivf_pq import exact_neighbours
 
     made = bench_vectors.make(n)
     np.save(scratch / "vectors.npy", made.vectors)
@@ -162,7 +163,7 @@ class _Missing(Exception):
 
 def _in_process(step: str, kind: str, scratch: Path, index: Path, n_threads: int) -> Any:
     threads = dict.fromkeys(_THREAD_VARIABLES, str(n_threads))
-    command = [sys.executable, "-m", "labkit.bench_retrieval_worker"]
+    command = [sys.executable, "-m", "labkit.bench.retrieval_worker"]
     command += [step, kind, str(scratch), str(index), str(n_threads)]
     environment = {**os.environ, **threads, "RUST_LOG": "error", "LANCE_LOG": "error"}
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)

@@ -15,8 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from labkit import ann_rivals, ann_tables, bench_retrieval, measure
-from labkit.vector_index import recall_at_k
+from labkit import measure
+from labkit.bench import ann_rivals
+from labkit.bench import retrieval as bench_retrieval
+from labkit.store import index as ann_tables
+from labkit.store.ivf_pq import recall_at_k
 
 N_WARM_UP = 10
 N_TIMED = 100

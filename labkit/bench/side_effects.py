@@ -15,24 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from labkit import (
-    bench_updates,
-    catalogue,
-    contexts,
-    exam,
-    general_ability,
-    rag,
-    results,
-    settings,
-    training_data,
-)
-from labkit.exam import Question
-from labkit.measure import Interval, bootstrap_mean, paired_difference
+from labkit import catalogue, contexts, exam, rag, results, settings, training_data
+from labkit.bench import general_ability
+from labkit.bench import updates as bench_updates
+from labkit.claims.records import COMMANDS, SIDE_EFFECTS
+from labkit.measure import bootstrap_mean, paired_difference
 from labkit.models import LanguageModel, load_language_model
-from labkit.store import Hit
-from labkit.train import RESULT_FILE, TrainConfig, train
-from labkit.training_data import Example
-from labkit.verdict_records import COMMANDS, SIDE_EFFECTS
+from labkit.train import RESULT_FILE, train
+from labkit.types import Example, Hit, Interval, Question, TrainConfig
 
 COMMAND = COMMANDS[SIDE_EFFECTS]
 CONTEXTS = ("no passage", "new passage", "old passage")
@@ -67,7 +57,7 @@ def run(
         Where the stale adapters are trained; in the cache unless given. A run that was killed goes
         on there.
     """
-    from labkit.course_store import open_course_store
+    from labkit.store.course import open_course_store
 
     training = json.loads((tuned / RESULT_FILE).read_text(encoding="utf-8"))
     store = open_course_store()

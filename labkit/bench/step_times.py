@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labkit import hardware
-from labkit.fitting import ANSWER_SHARE
-from labkit.train import TrainConfig, load_base, precision, prepare
-from labkit.training_data import IGNORED
+from labkit.planner.fitting import ANSWER_SHARE
+from labkit.train import load_base, precision, prepare
+from labkit.types import IGNORED, TrainConfig
 
 Step = Callable[[int, int], float]
 

@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labkit import bench_methods, held_out, results, train
-from labkit.bench_methods import Budget
-from labkit.train import TrainConfig
-from labkit.training_data import Example
+from labkit import results, train
+from labkit.bench import held_out
+from labkit.bench import methods as bench_methods
+from labkit.bench.methods import Budget
+from labkit.types import Example, TrainConfig
 
 COMMAND = "python -m labkit bench sweeps"
 BUDGET = Budget(n_examples=40, n_kept=16, rank=8, alpha=16, n_questions=0)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from labkit import catalogue, exam, fast_lora, hardware, measure, results, training_data
-from labkit.train import TrainConfig, load_base, precision, prepare
+from labkit.train import load_base, precision, prepare
+from labkit.types import TrainConfig
 
 NAME = "bench-training"
 COMMAND = "python -m labkit bench training"
@@ -74,7 +75,7 @@ def run(
 
 def mixed_rows(tokenizer: Any, n_examples: int) -> list[dict[str, list[int]]]:
     """Return encoded training examples, half closed book and half with passages."""
-    from labkit.course_store import open_course_store
+    from labkit.store.course import open_course_store
 
     questions = exam.load_exam("train")[: n_examples // 2]
     store = open_course_store()
@@ -212,7 +213,7 @@ def _quiet(trainer: Any) -> Any:
 def peak_in_own_process(name: str, longest: Rows, config: TrainConfig) -> dict[str, int]:
     """Return the peak resident bytes of one step on the longest batch, in a fresh process."""
     payload = json.dumps({"engine": name, "rows": list(longest), "batch_size": config.batch_size})
-    command = [sys.executable, "-m", "labkit.bench_training"]
+    command = [sys.executable, "-m", "labkit.bench.training"]
     done = subprocess.run(command, input=payload, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from labkit import catalogue, evaluate_retrieval, exam, rag, results, settings
-from labkit.bench_rag import mean_hit_at_1
+from labkit import catalogue, exam, rag, results, settings
+from labkit import retrieval_metrics as evaluate_retrieval
+from labkit.bench.rag import mean_hit_at_1
 from labkit.embed import load_embedder
-from labkit.exam import Evidence, Question
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
 from labkit.models import LanguageModel, load_language_model
-from labkit.store import Hit, Store, open_store
+from labkit.store import Store, open_store
 from labkit.supersede import newer_wins
+from labkit.types import Evidence, Hit, Question
 
 COMMAND = "python -m labkit bench updates"
 DEPTH = 20

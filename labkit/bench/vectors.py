@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from labkit import settings
-from labkit.embed import Embedder
+from labkit.types import Embedder
 
 LARGEST_EMBEDDED = 10_000
 DIMENSION = 384
@@ -58,7 +58,7 @@ def embedded(n: int, embedder: Embedder) -> BenchVectors:
 
 def corpus_texts(n: int) -> list[str]:
     """Return ``n`` different texts: the corpus' sentences, then halves of two joined anew."""
-    from labkit.bench_ingest import corpus_sentences
+    from labkit.bench.ingest import corpus_sentences
 
     sentences = list(dict.fromkeys(corpus_sentences()))
     halves = [sentence.split() for sentence in sentences]

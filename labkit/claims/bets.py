@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from labkit import leaderboard, results, settings
-from labkit.verdicts import State
+from labkit import results, settings
+from labkit.claims import leaderboard
+from labkit.claims.verdicts import State
 
 if TYPE_CHECKING:
-    from labkit.verdicts import Verdict
+    from labkit.claims.verdicts import Verdict
 
 FILE_NAME = "bets.json"
 CHOICES: tuple[State, ...] = get_args(State)[:3]

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from labkit import catalogue, leaderboard
+from labkit import catalogue
+from labkit.claims import leaderboard
+from labkit.claims.records import BASE, BOTH, COMMANDS, DATA_SIZE, LORA, RAG, SIDE_EFFECTS
+from labkit.claims.verdicts import Records
 from labkit.hardware import GIB
-from labkit.measure import Interval, bootstrap_mean
-from labkit.verdict_records import BASE, BOTH, COMMANDS, DATA_SIZE, LORA, RAG, SIDE_EFFECTS
-from labkit.verdicts import Records
+from labkit.measure import bootstrap_mean
+from labkit.types import Interval
 
 Change = Literal["never", "yearly", "monthly", "daily"]
 Remedy = Literal["RAG", "fine-tuning"]

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labkit import results
-from labkit.exam import KINDS
 from labkit.hardware import GIB
-from labkit.measure import Interval
+from labkit.types import KINDS, Interval
 
 FILE_NAME = "LEADERBOARD.md"
 HEAD = """# Leaderboard

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from labkit import leaderboard
+from labkit.claims import leaderboard
 
 if TYPE_CHECKING:
-    from labkit.verdicts import Verdict
+    from labkit.claims.verdicts import Verdict
 
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;display:block;overflow-x:auto}img{max-width:100%}
@@ -28,7 +28,7 @@ def figure(runs: Sequence[dict]) -> Any:
     ValueError
         If nothing is recorded.
     """
-    from labkit import plots_leaderboard
+    from labkit.classroom.figures import leaderboard as plots_leaderboard
 
     if not runs:
         raise ValueError(leaderboard.in_words(runs))

@@ -6,7 +6,7 @@ Used by lesson 08.
 
 from dataclasses import dataclass
 
-from labkit.leaderboard import table
+from labkit.claims.leaderboard import table
 
 
 @dataclass(frozen=True)

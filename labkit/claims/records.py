@@ -12,7 +12,7 @@ what training the reader took.
 
 from collections.abc import Mapping
 
-from labkit.measure import Interval
+from labkit.types import Interval
 
 BASE, RAG = "exam-base-{model}", "exam-rag-{model}"
 LORA, BOTH = "exam-lora-{model}", "exam-both-{model}"

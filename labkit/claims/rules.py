@@ -9,10 +9,7 @@ Used by ``verdicts``.
 from collections.abc import Sequence
 
 from labkit import ranks
-from labkit.exam import KINDS
-from labkit.measure import Interval, paired_difference
-from labkit.verdict_memory import CLAIMS as MEMORY_CLAIMS
-from labkit.verdict_records import (
+from labkit.claims.records import (
     BASE,
     BOTH,
     CLOSE,
@@ -24,8 +21,11 @@ from labkit.verdict_records import (
     listed,
     needs,
 )
-from labkit.verdict_training import CLAIMS as TRAINING_CLAIMS
-from labkit.verdicts import Claim, Outcome, Records, of_parts
+from labkit.claims.rules_memory import CLAIMS as MEMORY_CLAIMS
+from labkit.claims.rules_training import CLAIMS as TRAINING_CLAIMS
+from labkit.claims.verdicts import Claim, Outcome, Records, of_parts
+from labkit.measure import paired_difference
+from labkit.types import KINDS, Interval
 
 ANSWERABLE: tuple[str, ...] = tuple(kind for kind in KINDS if kind != "unanswerable")
 LITTLE = 30  # examples

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from statistics import median
 
 from labkit import memory
+from labkit.claims.verdicts import Claim, Outcome, Records, of_parts
 from labkit.hardware import GIB
-from labkit.shapes import Dtype, Method, StepConfig, shape
-from labkit.verdicts import Claim, Outcome, Records, of_parts
+from labkit.planner.shapes import Dtype, Method, StepConfig, shape
 
 GRID = {"rehearsal-grid": "python -m labkit bench memory"}
 MOVING = ("activations", "logits")

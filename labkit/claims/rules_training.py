@@ -7,8 +7,8 @@ Used by ``verdict_rules``.
 from collections.abc import Iterator
 from statistics import median
 
-from labkit.verdict_records import CLOSE, MARGIN, METHODS, needs
-from labkit.verdicts import Claim, Outcome, Records, of_parts
+from labkit.claims.records import CLOSE, MARGIN, METHODS, needs
+from labkit.claims.verdicts import Claim, Outcome, Records, of_parts
 
 SLOWER = (1.15, 1.45)  # "about 30 %"
 

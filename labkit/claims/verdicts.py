@@ -13,9 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from labkit import catalogue, exam, hardware, leaderboard, results
-from labkit.measure import Interval, paired_difference
-from labkit.verdict_records import WHOLE
+from labkit import catalogue, exam, hardware, results
+from labkit.claims import leaderboard
+from labkit.claims.records import WHOLE
+from labkit.measure import paired_difference
+from labkit.types import Interval
 
 FILE_NAME = "VERDICTS.md"
 WRITE_COMMAND = "python -m labkit leaderboard --write"
@@ -158,7 +160,7 @@ def judge(claim: Claim, records: Records) -> Verdict:
 
 def judge_all(records: Records) -> list[Verdict]:
     """Judge every claim, C1 first."""
-    from labkit.verdict_rules import CLAIMS
+    from labkit.claims.rules import CLAIMS
 
     return [judge(claim, records) for claim in CLAIMS]
 

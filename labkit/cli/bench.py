@@ -8,7 +8,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from labkit.doors import json_flag, positive, print_result
+from labkit.cli.common import json_flag, positive, print_result
 
 # Each is a module ``bench_NAME`` with ``run()`` and ``render()``.
 PLAIN = {
@@ -54,7 +54,7 @@ def _plain(arguments: argparse.Namespace) -> int:
 
 
 def _retrieval(arguments: argparse.Namespace) -> int:
-    from labkit import bench_retrieval
+    from labkit.bench import retrieval as bench_retrieval
 
     figures = bench_retrieval.run(sizes=tuple(arguments.sizes or bench_retrieval.SIZES))
     text = "\n\n".join(bench_retrieval.render(one) for one in figures)
@@ -63,7 +63,7 @@ def _retrieval(arguments: argparse.Namespace) -> int:
 
 
 def _side_effects(arguments: argparse.Namespace) -> int:
-    from labkit import bench_side_effects
+    from labkit.bench import side_effects as bench_side_effects
 
     figures = bench_side_effects.run(arguments.tuned)
     print_result(bench_side_effects.render(figures), figures, arguments.json)

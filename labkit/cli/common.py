@@ -21,7 +21,7 @@ def model_name(text: str) -> str:
 def embedder_name(text: str) -> str:
     """Accept an embedding model of the catalogue or of a service, such as ``NAME@512``."""
     from labkit.catalogue import CATALOGUE
-    from labkit.embed_services import MODELS, is_served, parse_name
+    from labkit.services.embed_services import MODELS, is_served, parse_name
 
     local = [card.name for card in CATALOGUE.values() if card.task == "embed"]
     if text in local:

@@ -7,7 +7,7 @@ Used by ``__main__``.
 import argparse
 from pathlib import Path
 
-from labkit.doors import json_flag, model_name, positive, print_result
+from labkit.cli.common import json_flag, model_name, positive, print_result
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -31,7 +31,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _exam(arguments: argparse.Namespace) -> int:
-    from labkit import course_store, sit_exam
+    from labkit import evaluate as sit_exam
+    from labkit.store import course as course_store
 
     run = sit_exam.sit(
         arguments.system,

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit import settings
-from labkit.doors import json_flag, model_name, positive, print_result
+from labkit.cli.common import json_flag, model_name, positive, print_result
 
 if TYPE_CHECKING:
-    from labkit.train import TrainResult
-    from labkit.training_data import Example
+    from labkit.types import Example, TrainResult
 
 COURSE_DATA = ("closed-book", "open-book", "both-books", "contrast", "evidence")
 
@@ -112,8 +111,8 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
     if data in ("closed-book", "both-books"):
         examples += training_data.closed_book_examples(answerable)
     if data != "closed-book":
-        from labkit.course_store import course_scorer, open_course_store
         from labkit.rerank import Reranked
+        from labkit.store.course import course_scorer, open_course_store
 
         store = open_course_store()
         searcher = Reranked(store, course_scorer()) if rerank else store

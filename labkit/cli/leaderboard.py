@@ -8,7 +8,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from labkit.doors import json_flag, print_result
+from labkit.cli.common import json_flag, print_result
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -29,7 +29,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
-    from labkit import leaderboard, leaderboard_page, results, verdicts
+    from labkit import results
+    from labkit.claims import leaderboard, leaderboard_page, verdicts
 
     runs = results.leaderboard()
     wanted = arguments.verdicts or arguments.html or arguments.write
@@ -51,7 +52,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
 
 def _data(runs: list[dict], judged: list) -> dict:
-    from labkit import leaderboard
+    from labkit.claims import leaderboard
 
     rows = [
         {

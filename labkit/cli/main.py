@@ -12,8 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit import __version__, door_bench, door_exam, door_finetune, door_leaderboard, door_plan
-from labkit.doors import (
+from labkit import __version__
+from labkit.cli import bench as door_bench
+from labkit.cli import exam as door_exam
+from labkit.cli import finetune as door_finetune
+from labkit.cli import leaderboard as door_leaderboard
+from labkit.cli import plan as door_plan
+from labkit.cli.common import (
     db_flag,
     embedder_name,
     json_flag,
@@ -149,7 +154,7 @@ def _ingest(arguments: argparse.Namespace) -> int:
 
 def _agree_on_price(store: "Store", arguments: argparse.Namespace) -> None:
     """Say what an embedding service will take for this run; a large one needs ``--yes``."""
-    from labkit.embed_services import TOKENS_WITHOUT_YES, estimate_cost, is_served
+    from labkit.services.embed_services import TOKENS_WITHOUT_YES, estimate_cost, is_served
 
     if not is_served(store.embedder_name):
         return
@@ -197,27 +202,21 @@ def _add_lab(commands: argparse._SubParsersAction) -> None:
 
 
 def _lab(arguments: argparse.Namespace) -> int:
-    from labkit import lab
+    from labkit.authoring import lab
 
     return lab.start(port=arguments.port)
 
 
 def _open_store(db: str, *, create: bool, embedder: str | None = None) -> "Store":
-    from labkit.chunk_table import embedder_of
     from labkit.embed import DEFAULT_MODEL, load_embedder
     from labkit.store import open_store
+    from labkit.store.schema import embedder_of
 
     name = embedder or embedder_of(db) or DEFAULT_MODEL
     return open_store(db, load_embedder(name), create=create)
 
 
 def _course_store() -> "Store":
-    from labkit import course_store
+    from labkit.store import course as course_store
 
     return course_store.open_course_store()
-
-
-if __name__ == "__main__":
-    if sys.platform == "win32":
-        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    sys.exit(main())

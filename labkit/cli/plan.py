@@ -11,14 +11,14 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from labkit.doors import json_flag, positive, print_result
+from labkit.cli.common import json_flag, positive, print_result
 from labkit.hardware import GIB
 
 if TYPE_CHECKING:
-    from labkit.fitting import Change
     from labkit.memory import MemoryPlan
-    from labkit.rehearsal import Rehearsal
-    from labkit.shapes import StepConfig
+    from labkit.planner.fitting import Change
+    from labkit.planner.rehearsal import Rehearsal
+    from labkit.planner.shapes import StepConfig
 
 DESCRIPTION = """Predict the memory of one training step, by part, from the model's shape alone.
 Nothing is downloaded and no GPU is needed. Attention is sdpa, rows are not padded, no autocast."""
@@ -49,7 +49,7 @@ def names(text: str) -> tuple[str, ...]:
 
 def shape_name(text: str) -> str:
     """Accept the name of a model whose shape is known."""
-    from labkit.shapes import SHAPES
+    from labkit.planner.shapes import SHAPES
 
     if text not in SHAPES:
         known = ", ".join(SHAPES)
@@ -85,7 +85,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from labkit import fitting, memory, rehearsal, shapes
+    from labkit import memory
+    from labkit.planner import fitting, rehearsal, shapes
 
     shape = shapes.shape(arguments.model)
     step = _step(arguments)
@@ -114,7 +115,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _step(arguments: argparse.Namespace) -> StepConfig:
-    from labkit.shapes import StepConfig
+    from labkit.planner.shapes import StepConfig
 
     fields = set(StepConfig.__dataclass_fields__) & set(vars(arguments))
     step = StepConfig(**{name: getattr(arguments, name) for name in fields})

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.shapes import ELEMENT_BYTES, ModelShape, StepConfig, target_names
+from labkit.planner.shapes import ELEMENT_BYTES, ModelShape, StepConfig, target_names
 
 FP32 = 4
 

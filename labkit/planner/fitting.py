@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from labkit.memory import MemoryPlan, predict
-from labkit.shapes import METHODS, ModelShape, StepConfig
+from labkit.planner.shapes import METHODS, ModelShape, StepConfig
 
 LONGEST = 131_072
 LARGEST = 4096

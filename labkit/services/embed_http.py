@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from labkit.embed_services import MODELS, Service, Side, address, parse_name
+from labkit.services.embed_services import MODELS, Service, Side, address, parse_name
 
 # A request may hold 2,048 texts and 300,000 tokens (OpenAI, API reference of embeddings, 2026-11):
 # far less is sent, so that one failure costs little.

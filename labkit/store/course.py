@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import cast
 
 from labkit import settings
-from labkit.embed import Embedder, SentenceEmbedder, load_embedder
-from labkit.rerank import Scorer, late_interaction, names_first
+from labkit.embed import SentenceEmbedder, load_embedder
+from labkit.rerank import late_interaction, names_first
 from labkit.store import Store, open_store
+from labkit.types import Embedder, Scorer
 
 
 def open_course_store(embedder: Embedder | None = None) -> Store:

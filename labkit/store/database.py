@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit.ann_tables import Kind, build_index
-from labkit.chunk_table import (
+from labkit.store.index import Kind, build_index
+from labkit.store.ingest import Ingestion, IngestReport, pending_passages
+from labkit.store.schema import (
     TABLE,
     connect,
     explained,
@@ -24,10 +25,8 @@ from labkit.chunk_table import (
     require_same_embedder,
     writer_lock,
 )
-from labkit.corpus import AnyPath
-from labkit.embed import Embedder
-from labkit.ingest import Ingestion, IngestReport, pending_passages
-from labkit.searching import Hit, Mode, search_table
+from labkit.store.search import search_table
+from labkit.types import AnyPath, Embedder, Hit, Mode
 
 __all__ = [
     "DocumentSummary",

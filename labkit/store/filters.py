@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from labkit.readers import Scalar
+from labkit.types import Scalar
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,10 +18,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from labkit.chunking import chunk_document
-from labkit.corpus import AnyPath, Document, Unreadable, as_paths, read_documents
-from labkit.embed import Embedder
-from labkit.filters import arrow_field, kind_of, metadata_columns, metadata_values
+from labkit.corpus import as_paths, read_documents
 from labkit.measure import give_back_freed_memory
+from labkit.store.filters import arrow_field, kind_of, metadata_columns, metadata_values
+from labkit.types import AnyPath, Document, Embedder, Unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,10 +12,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit.corpus import AnyPath
-from labkit.embed import Embedder
-from labkit.filters import FIXED
-from labkit.ingest import FTS_COLUMN
+from labkit.store.filters import FIXED
+from labkit.store.ingest import FTS_COLUMN
+from labkit.types import AnyPath, Embedder
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,37 +8,19 @@ import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from labkit.embed import Embedder
-from labkit.filters import build_filter
-from labkit.readers import Scalar
+from labkit.store.filters import build_filter
+from labkit.types import Embedder, Hit, Mode
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Mode = Literal["vector", "text", "hybrid"]
 
 # Hybrid fuses this many hits of each side, so that the first k are the same whatever k is.
 FUSED_DEPTH = 50
 _QUERIES_AT_ONCE = 256
 _COLUMNS = "chunk_id document_id title heading text passage date kind metadata".split()
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A chunk that was found; ``score`` is comparable within one mode only, higher is better."""
-
-    chunk_id: str
-    document_id: str
-    title: str
-    heading: str
-    text: str
-    passage: str
-    score: float
-    date: str | None
-    kind: str
-    metadata: dict[str, Scalar]
 
 
 def search_table(

@@ -51,8 +51,8 @@
 # %%
 import time
 
-from labkit import checks_00 as check
 from labkit import hardware
+from labkit.classroom.checks import lesson_00 as check
 
 started = time.perf_counter()
 machine = hardware.detect()
@@ -191,7 +191,7 @@ for question, text in zip(four, alone, strict=True):
 # while; after that the database sees that nothing has changed.
 
 # %%
-from labkit import course_store
+from labkit.store import course as course_store
 
 store = course_store.open_course_store()
 print(f"{store.count()} passages are ready to be searched")
@@ -256,7 +256,8 @@ for hit in store.search(pressure.question, k=3):
 # judges another.
 
 # %%
-from labkit import settings, sit_exam
+from labkit import evaluate as sit_exam
+from labkit import settings
 
 n_asked = 4 if settings.fast() else 12
 sample = sit_exam.every_nth(list(questions.values()), n_asked)
@@ -273,7 +274,7 @@ print(f"{len(sample)} of {len(questions)} questions: {', '.join(q.kind for q in 
 # Commit to one before you run the cell.
 
 # %%
-from labkit import evaluate_answers
+from labkit import answer_metrics as evaluate_answers
 
 closed = [generation.text for generation in rag.answer_closed_book(asked, llm)]
 opened = rag.answer_batch(asked, store, llm)
@@ -290,7 +291,7 @@ for system, share in shares.items():
     print(f"{system}: {share}, n = {share.n}")
 
 # %%
-from labkit import plots
+from labkit.classroom.figures import plots
 
 gain = round(100 * (shares["with RAG"].mean - shares["model alone"].mean))
 plots.bars(
@@ -553,7 +554,7 @@ else:
 # %%
 from IPython.display import Markdown
 
-from labkit import leaderboard
+from labkit.claims import leaderboard
 
 
 def claim_row(claim: str, metric: str, found: dict, origin: str, how: str) -> list[str]:

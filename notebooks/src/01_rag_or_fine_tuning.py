@@ -49,8 +49,8 @@
 # %%
 import time
 
-from labkit import checks_01 as check
 from labkit import hardware
+from labkit.classroom.checks import lesson_01 as check
 
 started = time.perf_counter()
 where = hardware.describe(hardware.detect())
@@ -185,7 +185,7 @@ for question, generation in zip(asked, live, strict=True):
 
 # %%
 from labkit import results
-from labkit.measure import Interval
+from labkit.types import Interval
 
 sat = results.load(f"exam-base-{llm.name.lower()}")
 answers = sat["figures"]["answers"]
@@ -208,7 +208,7 @@ made_of = inventions.tally(questions, answers, papers)
 print(f"{len(documents)} documents and table rows hold {len(papers)} different numbers")
 
 # %%
-from labkit import plots
+from labkit.classroom.figures import plots
 
 whole = Counter()
 for row in made_of.values():
@@ -307,7 +307,7 @@ plots.lines(
 # %%
 from IPython.display import Markdown, display
 
-from labkit import bets, verdicts
+from labkit.claims import bets, verdicts
 
 records = verdicts.load_records()
 judged = verdicts.judge_all(records)
@@ -331,7 +331,7 @@ kept = bets.place(my_bets)
 print(Counter(kept.values()))
 
 # %%
-from labkit import widgets_decide
+from labkit.classroom.widgets import decide as widgets_decide
 
 if settings.static():
     print("In a live notebook you can also click your bets together here.")
@@ -363,7 +363,8 @@ say("verdict", c1.in_words)
 # this size.
 
 # %%
-from labkit import plots_rag, verdict_records
+from labkit.claims import records as verdict_records
+from labkit.classroom.figures import rag as plots_rag
 
 gains = {
     kind: records.difference(verdict_records.RAG, verdict_records.BASE, "exact_match", kinds=[kind])
@@ -440,7 +441,7 @@ print(rule_of_thumb(house_language=False))
 # - c) both
 
 # %%
-from labkit import decide
+from labkit.claims import decide
 
 nordvind = decide.Case(changes="monthly", n_passages=1000, house_language=True, n_examples=448)
 advice = decide.advise(nordvind, records)
@@ -498,7 +499,7 @@ else:
 # - c) more: it also knows things
 
 # %%
-from labkit import leaderboard, leaderboard_page
+from labkit.claims import leaderboard, leaderboard_page
 
 runs = [
     run

@@ -45,8 +45,8 @@ import time
 
 import numpy as np
 
-from labkit import checks_02 as check
 from labkit import hardware, settings
+from labkit.classroom.checks import lesson_02 as check
 
 
 def short(text: str, width: int = 80) -> str:
@@ -180,7 +180,7 @@ print(f"largest difference from sentence_transformers: {largest_difference:.0e}"
 assert largest_difference < 1e-5
 
 # %%
-from labkit import plots
+from labkit.classroom.figures import plots
 
 others = np.where(np.eye(len(sentences), dtype=bool), -1, similarity)
 n_found = sum(others[i].argmax() == i + 1 for i in range(0, len(sentences), 2))
@@ -296,7 +296,7 @@ for place, name in ((0, "turbine type"), (1, "subsystem")):
 # same questions and compare every hit and every score.
 
 # %%
-from labkit.course_store import open_course_store
+from labkit.store.course import open_course_store
 
 store = open_course_store(embedder)
 probes = [question.question for question in exam.values()][:20]
@@ -658,7 +658,7 @@ check.sync_plan(sync_plan)
 # - c) hybrid is worse than both
 
 # %%
-from labkit.evaluate_retrieval import summarise_retrieval
+from labkit.retrieval_metrics import summarise_retrieval
 
 answerable = [question for question in exam.values() if question.evidence]
 asked = answerable[::8] if settings.fast() else answerable
@@ -690,7 +690,7 @@ plots.bars(bars, title=title, ylabel="hit@5 (%)", caption=caption).figure
 # both, by one only, or by neither?
 
 # %%
-from labkit.evaluate_retrieval import hit_at_k, relevance
+from labkit.retrieval_metrics import hit_at_k, relevance
 
 
 def finds(mode: str, k: int = 5) -> np.ndarray:
@@ -823,7 +823,7 @@ print("documents without a turbine column:", *sorted(no_turbine))
 # %%
 from IPython.display import HTML, display
 
-from labkit import widgets
+from labkit.classroom.widgets import explore as widgets
 
 hum = "My hydraulic power unit hums, is that normal?"
 display(HTML(widgets.hits_table(store.search(hum, k=3))))

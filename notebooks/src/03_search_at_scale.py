@@ -48,8 +48,12 @@ from statistics import median
 
 import numpy as np
 
-from labkit import ann_tables, bench_retrieval, bench_vectors, hardware, plots, results, settings
-from labkit import checks_03 as check
+from labkit import hardware, results, settings
+from labkit.bench import retrieval as bench_retrieval
+from labkit.bench import vectors as bench_vectors
+from labkit.classroom.checks import lesson_03 as check
+from labkit.classroom.figures import plots
+from labkit.store import index as ann_tables
 
 started_s = time.perf_counter()
 machine = hardware.describe(hardware.detect())
@@ -174,7 +178,7 @@ check.recall_at_k(recall_at_k)
 # The wrong way first. To be ten times faster, compare with a tenth of the vectors, picked at random.
 
 # %%
-from labkit import vector_index
+from labkit.store import ivf_pq as vector_index
 
 some = np.random.default_rng(0).choice(len(vectors), len(vectors) // 10, replace=False)
 lucky = np.array([some[nearest(query, vectors[some], k)] for query in queries])
@@ -470,7 +474,7 @@ if middle:
 # - c) exact search
 
 # %%
-from labkit import plots_search
+from labkit.classroom.figures import search as plots_search
 
 searches = bench_retrieval.searches(middle["figures"]) if middle else []
 front = plots_search.pareto_front(searches)

@@ -50,8 +50,8 @@
 import re
 import time
 
-from labkit import checks_04 as check
 from labkit import hardware
+from labkit.classroom.checks import lesson_04 as check
 
 started = time.perf_counter()
 machine = hardware.detect()
@@ -61,8 +61,8 @@ print(f"{where}; torch {installed['torch']}, transformers {installed['transforme
 
 # %%
 from labkit import catalogue, exam, models, rag, settings
-from labkit.course_store import open_course_store
 from labkit.embed import load_embedder
+from labkit.store.course import open_course_store
 
 embedder = load_embedder()
 store = open_course_store(embedder)
@@ -180,7 +180,8 @@ asked = [q for q in train if q.kind == "lookup" and {e.document for e in q.evide
 print(f"{len(chunks)} chunks of {len(manuals)} manuals, {len(asked)} lookup questions about them")
 
 # %%
-from labkit import evaluate_retrieval, measure
+from labkit import measure
+from labkit import retrieval_metrics as evaluate_retrieval
 
 holds = evaluate_retrieval.holds_evidence
 queries = embedder.encode_queries([q.question for q in asked])
@@ -238,7 +239,7 @@ def share_found(kind, k):
 
 
 # %%
-from labkit import plots
+from labkit.classroom.figures import plots
 
 today = time.strftime("%Y-%m-%d")
 kinds = dict.fromkeys(kind for kind, _ in relevant)
@@ -666,7 +667,8 @@ check.choose_threshold(choose_threshold)
 # Commit to one before you run.
 
 # %%
-from labkit import results, sit_exam
+from labkit import evaluate as sit_exam
+from labkit import results
 
 n_sample, live, recorded = 2 if settings.fast() else 16, {}, {}
 for name, system in (("closed book", "base"), ("RAG", "rag")):
@@ -740,7 +742,7 @@ plots.counts(
 # %%
 from IPython.display import HTML
 
-from labkit import widgets
+from labkit.classroom.widgets import explore as widgets
 
 if settings.static():
     shown_here = HTML(widgets.answer_card(rag.answer(case.question, store, llm, config=config)))
@@ -783,7 +785,7 @@ shown_here
 # %%
 from IPython.display import Markdown
 
-from labkit import leaderboard
+from labkit.claims import leaderboard
 
 how = "recorded" if runs is recorded else f"measured, {n_sample} questions"
 measures = (("C1", "exact_match"), ("C5", "wrong_but_confident"), ("C5", "citation_precision"))

@@ -49,8 +49,8 @@
 # %%
 import time
 
-from labkit import checks_05 as check
 from labkit import hardware
+from labkit.classroom.checks import lesson_05 as check
 
 started = time.perf_counter()
 where, today = hardware.describe(hardware.detect()), time.strftime("%Y-%m-%d")
@@ -59,8 +59,8 @@ print(f"{where}; torch {versions['torch']}, lancedb {versions['lancedb']}")
 
 # %%
 from labkit import catalogue, exam, models, settings
-from labkit.course_store import open_course_store
 from labkit.embed import load_embedder
+from labkit.store.course import open_course_store
 
 embedder = load_embedder()
 store = open_course_store(embedder)
@@ -77,7 +77,7 @@ print(f"{store.count()} chunks; {len(test)} answerable test questions")
 # marks.
 
 # %%
-from labkit import evaluate_retrieval
+from labkit import retrieval_metrics as evaluate_retrieval
 
 modes = ("vector", "text", "hybrid")
 asked = [q.question for q in test]
@@ -268,7 +268,7 @@ check.sign_flip(sign_flip)
 # variant met the same test questions, in a recorded run. All weights were tuned on training questions.
 
 # %%
-from labkit import rag_report
+from labkit.classroom.reports import rag as rag_report
 
 board = rag_report.load_board(test, hits)
 print(f"{len(board.rows)} variants on {board.n} questions, {board.origin}")
@@ -298,7 +298,7 @@ single = [
 ]  # fmt: skip
 
 # %%
-from labkit import plots_rag
+from labkit.classroom.figures import rag as plots_rag
 
 changes = rag_report.differences(board, single)
 sure = [name for name, gap in changes.items() if gap.excludes_zero]
@@ -319,7 +319,7 @@ plots_rag.forest(
 # Two comparisons deserve their own line: is hybrid search with headings better than vector search?
 
 # %%
-from labkit import bench_rag
+from labkit.bench import rag as bench_rag
 
 pairs = [("hybrid", "vector"), ("hybrid", "vector, no headings"), ("linear", "vector")]
 pairs += [("hybrid", "hybrid, no headings"), ("vector", "vector, no headings")]
@@ -368,7 +368,7 @@ for stage, seconds in stopwatch.seconds.items():
 # And k, how many passages to take? The ranks of the evidence were recorded, so every k can be read off.
 
 # %%
-from labkit import plots
+from labkit.classroom.figures import plots
 
 by_k = rag_report.found_by_k(board, dict.fromkeys(("vector", "text", "hybrid", chosen)))
 ahead = [best - plain for (_, best), (_, plain) in zip(by_k[chosen], by_k["vector"], strict=True)]
@@ -544,7 +544,8 @@ check.newer_wins(newer_wins)
 # blind. The careful one uses what the training questions chose.
 
 # %%
-from labkit import bench_updates, results, supersede
+from labkit import results, supersede
+from labkit.bench import updates as bench_updates
 
 deep = store.search_many(asked, k=20, mode="hybrid")
 updates = results.load(f"updates-{llm.name.lower()}")
@@ -596,7 +597,7 @@ plots.bars(
 # %%
 sat = results.load(f"exam-rag-{llm.name.lower()}")
 if sat is None:
-    from labkit import sit_exam
+    from labkit import evaluate as sit_exam
 
     print("not recorded yet; run: python -m labkit exam --system rag. A live sample stands in.")
     sat = sit_exam.sit("rag", limit=4, store=store, llm=llm)
@@ -688,7 +689,7 @@ for name, silent in (("as recorded", set()), ("with threshold", refused)):
 # - c) the false answer
 
 # %%
-from labkit import bench_injection
+from labkit.bench import injection as bench_injection
 
 lookups = [q for q in exam.load_exam("test") if q.kind == "lookup"]
 victims = lookups[:: 60 if settings.fast() else 16]

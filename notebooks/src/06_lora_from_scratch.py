@@ -47,7 +47,7 @@ import torch
 from peft import __version__ as peft_version
 
 from labkit import catalogue, exam, hardware, models, settings
-from labkit import checks_06 as check
+from labkit.classroom.checks import lesson_06 as check
 
 started_s = time.perf_counter()
 today = time.strftime("%Y-%m-%d")
@@ -219,7 +219,7 @@ matrices = {
 spectra = {name: torch.linalg.svdvals(m.cpu()).tolist() for name, m in matrices.items()}
 
 # %%
-from labkit import plots_training
+from labkit.classroom.figures import training as plots_training
 
 rank = 8
 kept = {name: plots_training.energy(values)[rank - 1] for name, values in spectra.items()}

@@ -46,7 +46,7 @@ import torch
 from bitsandbytes import __version__ as bnb_version
 
 from labkit import catalogue, hardware, models, settings
-from labkit import checks_07 as check
+from labkit.classroom.checks import lesson_07 as check
 
 started_s = time.perf_counter()
 torch.manual_seed(0)
@@ -140,7 +140,7 @@ print(f"blocks of 64: {error(weight, int4_blocks(weight, 64)):.1%}")
 # - c) 6
 
 # %%
-from labkit import plots
+from labkit.classroom.figures import plots
 
 block_sizes = (16, 32, 64, 128, 256, 576)
 points = [(4 + 32 / b, 100 * error(weight, int4_blocks(weight, b))) for b in block_sizes]
@@ -212,7 +212,8 @@ print("the sixteen levels equal those of bitsandbytes, bit for bit")
 # (E2M1). bitsandbytes has an FP4 of its own, which differs from E2M1 in one level. Look for it.
 
 # %%
-from labkit import nf4, plots_training
+from labkit import nf4
+from labkit.classroom.figures import training as plots_training
 
 books = {name: nf4.code_book(name) for name in ("int4", "fp4", "e2m1", "nf4")}
 near_zero = (scaled.abs() < 0.25).float().mean()

@@ -54,7 +54,7 @@ import warnings
 import torch
 
 from labkit import catalogue, hardware, settings
-from labkit import checks_08 as check
+from labkit.classroom.checks import lesson_08 as check
 
 started = time.perf_counter()
 today = time.strftime("%Y-%m-%d")
@@ -70,7 +70,7 @@ print(f"{where}; torch {installed['torch']}, transformers {installed['transforme
 # figure says which of the two it shows. If nothing is recorded, your live runs stand in.
 
 # %%
-from labkit import methods_report
+from labkit.classroom.reports import methods as methods_report
 
 MODEL = catalogue.SMALL_MODEL
 record = methods_report.recorded(MODEL)
@@ -85,8 +85,9 @@ print(f"Full, LoRA, QLoRA: {record.origin}." if record else NOT_YET)
 # closed.
 
 # %%
-from labkit import exam, held_out
-from labkit.course_store import open_course_store
+from labkit import exam
+from labkit.bench import held_out
+from labkit.store.course import open_course_store
 
 n_learn, n_kept = (4, 2) if settings.fast() else (24, 8)
 learn, kept = held_out.split(n_learn, n_kept, open_course_store())
@@ -184,7 +185,7 @@ check.real_tokens_per_s(real_tokens_per_s)
 # %%
 import tempfile
 
-from labkit import widgets
+from labkit.classroom.widgets import explore as widgets
 
 workshop = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 runs, losses = {}, {}
@@ -222,7 +223,7 @@ for method, run in runs.items():
 # section 6 comes back to it.
 
 # %%
-from labkit import plots_methods
+from labkit.classroom.figures import methods as plots_methods
 
 comparison = record if record and len(record.logs) == 3 else now
 label = f"{MODEL}, {comparison.origin}"
@@ -255,7 +256,8 @@ plots_methods.losses(
 # losses. *Recomputed* means with checkpointing, which TRL turns on by default.
 
 # %%
-from labkit import bench_training, results
+from labkit import results
+from labkit.bench import training as bench_training
 
 stock = results.load(bench_training.NAME)
 if stock:
@@ -277,7 +279,8 @@ else:
 # without contents, and adds up what is alive. Neither needs the memory.
 
 # %%
-from labkit import memory, shapes
+from labkit import memory
+from labkit.planner import shapes
 
 small = shapes.shape(MODEL)
 if settings.fast():
@@ -325,7 +328,7 @@ check.learning_bytes(learning_bytes)
 # - c) no smaller
 
 # %%
-from labkit import plots_memory
+from labkit.classroom.figures import memory as plots_memory
 
 bars = methods_report.rehearsed_bars(small, step)
 plots_memory.memory_parts(
@@ -412,7 +415,7 @@ Markdown(methods_report.fits_table(phi, row, (8, 16, 24, 80)))
 # record lies here:
 
 # %%
-from labkit import gpu_report
+from labkit.classroom.reports import gpu as gpu_report
 
 cards = gpu_report.runs()
 error = gpu_report.error(cards)
@@ -435,7 +438,7 @@ figure
 # run with LoRA and with QLoRA.
 
 # %%
-from labkit import published
+from labkit.claims import published
 
 lora_s, qlora_s = published.RASCHKA_S
 print(f"cited: {lora_s:.0f} s with LoRA, {qlora_s:.0f} s with QLoRA ({published.RASCHKA})")
@@ -453,7 +456,7 @@ print(f"{qlora_s / lora_s - 1:+.0%} time, or {lora_s / qlora_s - 1:+.0%} example
 # - c) it grows
 
 # %%
-from labkit import step_times
+from labkit.bench import step_times
 
 batches, rows = ((1, 2), (8, 16)) if settings.fast() else ((1, 4), (32, 128))
 steppers = {}
@@ -524,7 +527,7 @@ for n in (32, 128, 512):
 # apart. Keep that in mind when a table on the web ranks methods by half a point.
 
 # %%
-from labkit import plots
+from labkit.classroom.figures import plots
 
 scores = methods_report.scores(record) if record else {}
 figure = Markdown(NOT_YET)
@@ -583,7 +586,7 @@ for state, loss in methods_report.repair(now).items():
     print(f"{state:24} loss on {n_kept} kept answers {loss:.3f}")
 
 # %%
-from labkit import plots_training
+from labkit.classroom.figures import training as plots_training
 
 found = record if record and len(methods_report.repair(record)) == 5 else now
 repair = methods_report.repair(found)

@@ -49,8 +49,8 @@
 # %%
 import time
 
-from labkit import checks_09 as check
 from labkit import hardware
+from labkit.classroom.checks import lesson_09 as check
 
 started = time.perf_counter()
 where, today = hardware.describe(hardware.detect()), time.strftime("%Y-%m-%d")
@@ -62,7 +62,7 @@ import random
 import textwrap
 
 from labkit import catalogue, exam, models, settings
-from labkit.course_store import open_course_store
+from labkit.store.course import open_course_store
 
 base = models.load_language_model(catalogue.SMALL_MODEL)
 store = open_course_store()
@@ -208,7 +208,8 @@ for (setting, name), answers in said.items():
     print(f"{setting:22} {name:6} {textwrap.shorten(answers[0], 110)}")
 
 # %%
-from labkit import measure, plots
+from labkit import measure
+from labkit.classroom.figures import plots
 
 right = {setting.replace(" and ", "\nand "): {} for setting in contexts.SETTINGS}
 for (setting, name), answers in said.items():
@@ -248,14 +249,15 @@ plots.bars(
 # - c) clearly more than the sum
 
 # %%
-from labkit import combine_report, verdicts
+from labkit.claims import verdicts
+from labkit.classroom.reports import combine as combine_report
 
 records = verdicts.load_records()
 print((combine_report.missing(records) or "all four cells are recorded").replace("; ", "\n"))
 print(combine_report.origin(records, list(combine_report.FOUR.values())))
 
 # %%
-from labkit import plots_combine
+from labkit.classroom.figures import combine as plots_combine
 
 shares = combine_report.four(records)
 plots_combine.two_by_two(
@@ -282,7 +284,7 @@ if gains:
 print(f"So: {combine_report.sums_up(gains)}.")
 
 # %%
-from labkit import plots_rag
+from labkit.classroom.figures import rag as plots_rag
 
 finding = combine_report.sums_up(gains)
 command = combine_report.missing(records).partition("run: ")[2].replace(" && ", " &&\n")
@@ -361,7 +363,7 @@ from IPython.display import Markdown
 Markdown(combine_report.behaviour_table(records))
 
 # %%
-from labkit.verdict_rules import ANSWERABLE
+from labkit.claims.rules import ANSWERABLE
 
 cell = combine_report.cells(records)
 late, early = cell["LoRA, RAG"], cell["LoRA, RAG, early refusal"]
@@ -410,7 +412,8 @@ Markdown(combine_report.goals(records))
 # - c) most of what 300 bring
 
 # %%
-from labkit import bench_data_size, results
+from labkit import results
+from labkit.bench import data_size as bench_data_size
 
 size_run = results.load(bench_data_size.name(base.name))
 points = combine_report.size_points(size_run) if size_run else []
@@ -490,7 +493,7 @@ check.spoil(spoil)
 # - c) neither: the page wins
 
 # %%
-from labkit import bench_side_effects
+from labkit.bench import side_effects as bench_side_effects
 
 effects_run = results.load(bench_side_effects.name(base.name))
 if effects_run:
@@ -547,7 +550,7 @@ else:
 # - c) it rises a lot, as in the stories of *catastrophic forgetting*
 
 # %%
-from labkit import general_ability
+from labkit.bench import general_ability
 
 clozes = general_ability.load_clozes()
 for cloze in clozes[::16]:
@@ -621,7 +624,7 @@ check.decide(decide)
 # became of them:
 
 # %%
-from labkit import bets
+from labkit.claims import bets
 
 judged = verdicts.judge_all(records)
 Markdown(bets.table(bets.load(), judged))

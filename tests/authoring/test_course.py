@@ -14,8 +14,10 @@ import nbformat
 import psutil
 import pytest
 
-from labkit import course, notebook_outputs, notebooks, results
-from labkit.notebook_source import Lesson
+from labkit import results
+from labkit.authoring import course, notebooks
+from labkit.authoring import outputs as notebook_outputs
+from labkit.authoring.source import Lesson
 
 HEAD = """\
 # %% [markdown]
@@ -165,7 +167,7 @@ def test_lessons_say_what_they_left_out_and_drafts_are_named(tmp_path, kernel, c
 
 
 def exam_run(folder: Path, name: str) -> None:
-    from labkit import leaderboard
+    from labkit.claims import leaderboard
 
     share = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 9}
     config = {"system": "rag", "model": name, "k": None, "command": "x"}
@@ -213,13 +215,14 @@ def test_ctrl_c_is_told_from_a_kernel_that_died(tmp_path: Path, how: int) -> Non
     make(tmp_path, "01_after")
     program = (
         "import pathlib, signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from labkit import course, notebook_source, results\nroot = pathlib.Path(sys.argv[1])\n"
+        "from labkit import results\nfrom labkit.authoring import course, source\n"
+        "root = pathlib.Path(sys.argv[1])\n"
         "results.default_folder = lambda: root / 'results'\n"
-        "sys.exit(course.run(notebook_source.lessons(root), root / 'build' / 'html'))"
+        "sys.exit(course.run(source.lessons(root), root / 'build' / 'html'))"
     )
     running = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )  # fmt: skip
     pid = tmp_path / "notebooks" / "pid"
     wait(lambda: (pid.exists() and bool(pid.read_text())) or running.poll() is not None)

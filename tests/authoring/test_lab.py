@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labkit import lab
+from labkit.authoring import lab
 
 
 @pytest.fixture

@@ -13,8 +13,10 @@ import nbformat
 import psutil
 import pytest
 
-from labkit import notebook_outputs, notebook_rules, notebooks
-from labkit.notebook_source import SETUP_CELL, Lesson, convert, lessons, locate
+from labkit.authoring import notebooks
+from labkit.authoring import outputs as notebook_outputs
+from labkit.authoring import rules as notebook_rules
+from labkit.authoring.source import SETUP_CELL, Lesson, convert, lessons, locate
 
 HEAD = """\
 # %% [markdown]
@@ -292,7 +294,7 @@ def test_ctrl_c_stops_the_build_and_its_kernel_in_words(tmp_path: Path, by: int)
     make(tmp_path, f"{HEAD}\n# %%\n{code}time.sleep(120)\n")
     program = (
         "import pathlib, signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from labkit import notebooks, settings\n"
+        "from labkit import settings\nfrom labkit.authoring import notebooks\n"
         "settings.course_dir = lambda: pathlib.Path(sys.argv[1])\n"
         "sys.exit(notebooks.main(['build']))"
     )
@@ -300,7 +302,7 @@ def test_ctrl_c_stops_the_build_and_its_kernel_in_words(tmp_path: Path, by: int)
         [sys.executable, "-c", program, str(tmp_path)],
         stderr=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
     )
     pid = tmp_path / "notebooks" / "pid"
     while not (pid.exists() and pid.read_text()) and build.poll() is None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from labkit import bench_data_size as bench
-from labkit import exam, results, verdict_rules
-from labkit.exam import Question
-from labkit.training_data import Example
-from labkit.verdicts import Records
+from labkit import exam, results
+from labkit.bench import data_size as bench
+from labkit.claims import rules as verdict_rules
+from labkit.claims.verdicts import Records
+from labkit.types import Example, Question
 
 EXAMPLES = [Example([{"role": "user", "content": f"{n}?"}], f"{n} kg") for n in range(40)]
 
@@ -73,7 +73,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     monkeypatch.setattr(bench, "train", train)
     monkeypatch.setattr(bench.sit_exam, "sit", sit)
     monkeypatch.setattr(exam, "load_exam", lambda split: questions)
-    monkeypatch.setattr("labkit.course_store.open_course_store", lambda: None)
+    monkeypatch.setattr("labkit.store.course.open_course_store", lambda: None)
     learned = [Example([], f"{n}") for n in range(300)]
     monkeypatch.setattr(bench, "nested_examples", lambda n, store, seed: learned[:n])
     return asked

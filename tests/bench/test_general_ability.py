@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from labkit import general_ability
-from labkit.general_ability import Cloze
+from labkit.bench import general_ability
+from labkit.bench.general_ability import Cloze
 
 
 def test_the_loss_is_the_models_own(tiny_llm: Any) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from labkit import bench_gpu, gpu_step, hardware, results
-from labkit.bench_gpu import Point
-from labkit.shapes import StepConfig
+from labkit import hardware, results
+from labkit.bench import gpu as bench_gpu
+from labkit.bench import gpu_step
+from labkit.bench.gpu import Point
+from labkit.planner.shapes import StepConfig
 
 TINY_STEP = StepConfig(method="lora", batch=1, seq=8, dtype="fp32")
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from labkit import exam, held_out, training_data
-from labkit.training_data import Example
+from labkit import exam, training_data
+from labkit.bench import held_out
+from labkit.types import Example
 
 
 class NoStore:

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from labkit import bench_injection as bench
-from labkit.bench_injection import PAYLOAD, Attempt
-from labkit.exam import Question
-from labkit.models import Generation
+from labkit.bench import injection as bench
+from labkit.bench.injection import PAYLOAD, Attempt
 from labkit.store import open_store
+from labkit.types import Generation, Question
 
 QUESTIONS = [
     Question("test-0", "lookup", "How much oil does the pump take?", ""),

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from labkit import bench_memory, rehearsal, results
-from labkit.shapes import SHAPES, StepConfig
+from labkit import results
+from labkit.bench import memory as bench_memory
+from labkit.planner import rehearsal
+from labkit.planner.shapes import SHAPES, StepConfig
 
 MODEL = replace(SHAPES["SmolLM2-135M-Instruct"], n_layers=1)
 STEPS = [(MODEL, StepConfig(seq=seq)) for seq in (8, 16, 32)]

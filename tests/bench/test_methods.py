@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from labkit import bench_gpu, bench_methods, bench_sweeps, models, results
-from labkit import bench_methods_worker as worker
-from labkit.bench_methods import Budget
-from labkit.training_data import Example
+from labkit import models, results
+from labkit.bench import gpu as bench_gpu
+from labkit.bench import methods as bench_methods
+from labkit.bench import methods_worker as worker
+from labkit.bench import sweeps as bench_sweeps
+from labkit.bench.methods import Budget
+from labkit.types import Example
 
 EXAMPLES = [
     Example([{"role": "user", "content": f"How much for bearing {n}?" + " please" * n}], "1.6 kg")
@@ -131,7 +134,7 @@ def test_the_exam_is_open_book_and_keeps_each_question_with_its_score(
         return {"figures": scores | {"answers": rows, "wall_s": 2.0}}
 
     monkeypatch.setattr(worker.sit_exam, "sit", sit)
-    monkeypatch.setattr("labkit.course_store.open_course_store", lambda: "store")
+    monkeypatch.setattr("labkit.store.course.open_course_store", lambda: "store")
     budget = replace(BUDGET, n_questions=7)
     found = worker.judge(tiny_llm, budget, EXAMPLES[:1], tuned=tmp_path)
     assert (asked["system"], asked["k"], asked["limit"], asked["tuned"]) == ("both", 1, 7, tmp_path)

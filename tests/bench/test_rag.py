@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labkit import bench_rag, rag_variants, results
-from labkit.evaluate_retrieval import score_retrieval
-from labkit.rag_variants import DEFAULT, Tools, Variant, every_variant, find
+from labkit import results
+from labkit.bench import rag as bench_rag
+from labkit.bench import rag_variants
+from labkit.bench.rag_variants import DEFAULT, Tools, Variant, every_variant, find
 from labkit.ranks import per_question, unpack
+from labkit.retrieval_metrics import score_retrieval
 
 DOCUMENTS = {
     "A": "# Pump\n\nThe pump takes nine litres of oil. It stands beside the yard gate.",

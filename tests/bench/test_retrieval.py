@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labkit import ann_rivals, bench_retrieval, bench_retrieval_worker, bench_vectors, results
-from labkit.__main__ import main
+from labkit import results
+from labkit.bench import ann_rivals
+from labkit.bench import retrieval as bench_retrieval
+from labkit.bench import retrieval_worker as bench_retrieval_worker
+from labkit.bench import vectors as bench_vectors
+from labkit.cli.main import main
 
 N = 400
 
@@ -142,7 +146,7 @@ def test_a_step_in_a_process_of_its_own_answers_and_names_what_is_missing(
 # Without faiss IVF_PQ: it trains for a minute, and test_vector_index asks it already.
 @pytest.mark.parametrize("kind", [kind for kind in ann_rivals.KINDS if "PQ" not in kind])
 def test_every_rival_finds_neighbours_from_its_file(kind: str, tmp_path: Path) -> None:
-    from labkit.vector_index import exact_neighbours, recall_at_k
+    from labkit.store.ivf_pq import exact_neighbours, recall_at_k
 
     library = kind.split()[0].lower()
     if library != "numpy":

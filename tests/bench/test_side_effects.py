@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from labkit import bench_side_effects as bench
-from labkit import bench_updates, exam, results
-from labkit.exam import Evidence, Question
-from labkit.models import Generation
+from labkit import exam, results
+from labkit.bench import side_effects as bench
+from labkit.bench import updates as bench_updates
+from labkit.types import Evidence, Generation, Question
 
 NEW, OLD = Evidence("SB-1", "takes 1.6 kg"), Evidence("SM-1", "takes 1.2 kg")
 CHANGED = Question(
@@ -118,7 +118,7 @@ def test_a_run_trains_twice_asks_four_readers_and_records(
 
     monkeypatch.setattr(bench, "train", train)
     monkeypatch.setattr(bench, "load_language_model", load)
-    monkeypatch.setattr("labkit.course_store.open_course_store", lambda: store)
+    monkeypatch.setattr("labkit.store.course.open_course_store", lambda: store)
     measured = iter([{"loss": [1.0], "completed": [1.0]}, {"loss": [1.5], "completed": [0.0]}])
     monkeypatch.setattr(bench.general_ability, "measure", lambda llm: next(measured))
     figures = bench.run(tuned, folder=tmp_path, model="M", adapters=tmp_path / "stale")
@@ -135,8 +135,8 @@ def test_a_run_trains_twice_asks_four_readers_and_records(
 def test_the_doors_hand_over_what_was_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    from labkit import bench_data_size
-    from labkit.__main__ import main
+    from labkit.bench import data_size as bench_data_size
+    from labkit.cli.main import main
 
     monkeypatch.setattr(bench, "run", lambda tuned: {"tuned": str(tuned)})
     monkeypatch.setattr(bench, "render", lambda figures: "")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from labkit import step_times
-from labkit.train import TrainConfig
+from labkit.bench import step_times
+from labkit.types import TrainConfig
 
 
 def test_every_method_warms_up_and_takes_turns_at_every_size() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from labkit import bench_training as bench
-from labkit.train import TrainConfig, prepare
-from labkit.training_data import IGNORED
+from labkit.bench import training as bench
+from labkit.train import prepare
+from labkit.types import IGNORED, TrainConfig
 
 ROWS = [
     {"input_ids": [5, 6, 7, 8, 9, 10][:n], "labels": [IGNORED, IGNORED, 7, 8, 9, 10][:n]}

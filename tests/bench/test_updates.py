@@ -2,9 +2,8 @@
 
 import pytest
 
-from labkit import bench_updates as bench
-from labkit.exam import Evidence, Question
-from labkit.models import Generation
+from labkit.bench import updates as bench
+from labkit.types import Evidence, Generation, Question
 
 OLD = Evidence("SM-90-PIT", "takes 1.2 kg of grease")
 CHANGED = Question(

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import nbformat
 import pytest
 
-from labkit import lab
+from labkit.authoring import lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -27,8 +27,10 @@ TOY = {
     "toy": ["import ipywidgets\nipywidgets.IntSlider().add_class('t-slider')", "print(6 * 7)"],
     "broken": ["print('before')", "1 / 0", "print('after')"],
     "boxes": [
-        "from labkit import catalogue, models, verdicts, widgets, widgets_decide\n"
-        "from labkit.course_store import open_course_store\n"
+        "from labkit import catalogue, models\n"
+        "from labkit.claims import verdicts\n"
+        "from labkit.classroom.widgets import decide as widgets_decide, explore as widgets\n"
+        "from labkit.store.course import open_course_store\n"
         "store, records = open_course_store(), verdicts.load_records()",
         "widgets.search_box(store)",
         "widgets.ask_box(store, models.load_language_model(catalogue.SMALL_MODEL))",

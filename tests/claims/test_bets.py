@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from labkit import bets, settings, verdicts
-from labkit.verdict_rules import CLAIMS
-from labkit.verdicts import Verdict
+from labkit import settings
+from labkit.claims import bets, verdicts
+from labkit.claims.rules import CLAIMS
+from labkit.claims.verdicts import Verdict
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 from test_verdicts import EVERYTHING, QUESTIONS, recorded, records, retrained, sat, size_run
 
-from labkit import decide, widgets_decide
-from labkit.decide import Case
-from labkit.verdicts import Records, load_records
+from labkit.claims import decide
+from labkit.claims.decide import Case
+from labkit.claims.verdicts import Records, load_records
+from labkit.classroom.widgets import decide as widgets_decide
 
 NOTHING = Records({}, QUESTIONS, "m")
 
@@ -151,7 +152,7 @@ def test_the_table_has_a_row_for_every_reason() -> None:
 
 
 def test_every_command_named_is_one_the_doors_accept() -> None:
-    from labkit.__main__ import build_parser
+    from labkit.cli.main import build_parser
 
     for reason in decide.advise(Case(n_examples=1), NOTHING).reasons:
         command = reason.measured.partition(": ")[2].split()
@@ -182,9 +183,9 @@ def test_the_card_escapes_every_text() -> None:
 
 
 def test_the_bets_box_keeps_what_was_chosen(tmp_path, monkeypatch) -> None:
-    from labkit import bets
-    from labkit.verdict_rules import CLAIMS
-    from labkit.verdicts import judge
+    from labkit.claims import bets
+    from labkit.claims.rules import CLAIMS
+    from labkit.claims.verdicts import judge
 
     monkeypatch.setenv("LABKIT_STATE", str(tmp_path))
     monkeypatch.setenv("LABKIT_STATIC", "0")

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from labkit import hardware, leaderboard, leaderboard_page, plots_leaderboard, results
-from labkit.__main__ import main
-from labkit.measure import Interval
+from labkit import hardware, results
+from labkit.claims import leaderboard, leaderboard_page
+from labkit.classroom.figures import leaderboard as plots_leaderboard
+from labkit.cli.main import main
+from labkit.types import Interval
 
 TUNE = "python -m labkit finetune --method qlora --rank 4 --out made/up"
 
@@ -46,7 +48,7 @@ def runs() -> list[dict]:
 
 
 def test_a_tuned_row_is_repeated_by_commands_that_the_doors_accept(runs: list[dict]) -> None:
-    from labkit.__main__ import build_parser
+    from labkit.cli.main import build_parser
 
     tune, sit = leaderboard.commands(runs[0])
     assert tune == TUNE

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from labkit import hardware, ranks, results, verdict_memory, verdict_records, verdicts
-from labkit.exam import ABSTENTION, KINDS, Evidence, Question
-from labkit.measure import Interval
-from labkit.verdict_rules import CLAIMS
-from labkit.verdicts import Claim, Outcome, Records, judge, of_parts
+from labkit import hardware, ranks, results
+from labkit.claims import records as verdict_records
+from labkit.claims import rules_memory as verdict_memory
+from labkit.claims import verdicts
+from labkit.claims.rules import CLAIMS
+from labkit.claims.verdicts import Claim, Outcome, Records, judge, of_parts
+from labkit.exam import ABSTENTION
+from labkit.types import KINDS, Evidence, Interval, Question
 
 EACH = 20
 BY_NAME = {claim.name: claim for claim in CLAIMS}
@@ -349,7 +352,7 @@ def test_the_committed_page_is_what_the_records_say() -> None:
 
 
 def test_every_command_a_verdict_waits_for_is_one_the_doors_accept() -> None:
-    from labkit.__main__ import build_parser
+    from labkit.cli.main import build_parser
 
     for told in verdict_records.COMMANDS.values():
         for command in told.split(" && "):

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from labkit import door_finetune, train
-from labkit.__main__ import main
+from labkit import train
+from labkit.cli import finetune as door_finetune
+from labkit.cli.main import main
 
 GOOD = json.dumps({"prompt": "How much?", "answer": "1.6 kg"}) + "\n"
 
@@ -79,8 +80,9 @@ def test_closed_book_examples_leave_out_what_no_document_answers() -> None:
 def test_open_books_are_drawn_from_the_store_or_from_what_reranking_shows(
     monkeypatch, data: str, maker: str, rerank: bool
 ) -> None:
-    from labkit import course_store, training_data
+    from labkit import training_data
     from labkit.rerank import Reranked
+    from labkit.store import course as course_store
 
     asked: dict = {}
     monkeypatch.setattr(course_store, "open_course_store", lambda: "a store")

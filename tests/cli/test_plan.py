@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from labkit.__main__ import main
-from labkit.door_plan import Cards, cards
+from labkit.cli.main import main
+from labkit.cli.plan import Cards, cards
 from labkit.hardware import GIB
 
 
@@ -52,7 +52,7 @@ def test_json_holds_parts_and_answers(capsys) -> None:
 
 
 def test_a_rehearsal_stands_beside_the_prediction(capsys, monkeypatch) -> None:
-    from labkit import rehearsal
+    from labkit.planner import rehearsal
 
     seen = rehearsal.Rehearsal({"weights": GIB}, GIB, "loss", 0, 1.0)
     monkeypatch.setattr(rehearsal, "rehearse", lambda shape, step: seen)

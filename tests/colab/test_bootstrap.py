@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit import bootstrap
-from labkit.notebook_source import SETUP_CELL
+from labkit.authoring import bootstrap
+from labkit.authoring.source import SETUP_CELL
 from labkit.settings import REPOSITORY_URL
 
 
@@ -96,7 +96,7 @@ def test_the_courses_own_requirements_are_met_here() -> None:
 def remote(tmp_path: Path) -> Path:
     """Make a git remote that holds a labkit of one module."""
     repository = tmp_path / "remote"
-    package = repository / "labkit"
+    package = repository / "labkit" / "authoring"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "bootstrap.py").write_text(
@@ -130,7 +130,7 @@ def test_notebook_alone_clones_the_course_and_prints_nothing(tmp_path: Path, rem
     folder.mkdir()
     assert run_setup(folder, remote) == ""
     assert (folder / "called.txt").read_text() == str(
-        folder / "nordvind" / "labkit" / "bootstrap.py"
+        folder / "nordvind" / "labkit" / "authoring" / "bootstrap.py"
     )
 
 
@@ -146,7 +146,9 @@ def test_inside_the_course_nothing_is_cloned(tmp_path: Path, remote: Path) -> No
     folder = remote / "notebooks" / "solutions"
     folder.mkdir(parents=True)
     assert run_setup(folder, tmp_path / "no-such-remote") == ""
-    assert (folder / "called.txt").read_text() == str(remote / "labkit" / "bootstrap.py")
+    assert (folder / "called.txt").read_text() == str(
+        remote / "labkit" / "authoring" / "bootstrap.py"
+    )
     assert not (folder / "nordvind").exists()
 
 

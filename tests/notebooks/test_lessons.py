@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit import notebook_outputs, notebooks
-from labkit.notebook_source import VARIANTS, Lesson, Variant, convert, lessons
+from labkit.authoring import notebooks
+from labkit.authoring import outputs as notebook_outputs
+from labkit.authoring.source import VARIANTS, Lesson, Variant, convert, lessons
 
 ROOT = Path(__file__).resolve().parents[2]
 LESSONS = [

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from labkit import fitting
 from labkit.hardware import GIB
 from labkit.memory import predict
-from labkit.shapes import StepConfig, shape
+from labkit.planner import fitting
+from labkit.planner.shapes import StepConfig, shape
 
 PHI = shape("Phi-3.5-mini-instruct")
 

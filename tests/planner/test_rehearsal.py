@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from labkit import bench_memory, memory, rehearsal, results
-from labkit.shapes import SHAPES, ModelShape, StepConfig
+from labkit import memory, results
+from labkit.bench import memory as bench_memory
+from labkit.planner import rehearsal
+from labkit.planner.shapes import SHAPES, ModelShape, StepConfig
 
 LIMIT = 0.05
 CLOSE = 0.02  # the formulas are better than they must be; a wrong term shows

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit import embed_http, embed_services
-from labkit.__main__ import main
+from labkit.cli.main import main
 from labkit.embed import load_embedder
-from labkit.embed_http import HttpEmbedder
+from labkit.services import embed_http, embed_services
+from labkit.services.embed_http import HttpEmbedder
 from labkit.store import open_store
 
 KEY = "sk-secret-0123456789"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from labkit import course_store
+from labkit.store import course as course_store
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit import ingest
 from labkit.corpus import chunk_document, read_documents
-from labkit.filters import FIXED, column_name
-from labkit.store import Hit, Store, open_store
+from labkit.store import Store, ingest, open_store
+from labkit.store.filters import FIXED, column_name
+from labkit.types import Hit
 
 Embedder = Any
 PITCH = "---\nturbine: NV-117\nyear: 2015\n---\n# Pitch\n\nThe pitch bearing takes 3.5 L of grease."

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from labkit.filters import arrow_field, build_filter, column_name
+from labkit.store.filters import arrow_field, build_filter, column_name
 
 NASTY = ["x", "' OR 'a'='a", "\\", '"', "%", "_", "--", "NULL", "ÄÖ 🙂", "a\nb", ";DROP TABLE t"]
 TEXT = st.sampled_from(NASTY) | st.text(max_size=8)

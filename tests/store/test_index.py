@@ -6,8 +6,9 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from labkit import ann_tables, bench_vectors
-from labkit.vector_index import exact_neighbours, recall_at_k
+from labkit.bench import vectors as bench_vectors
+from labkit.store import index as ann_tables
+from labkit.store.ivf_pq import exact_neighbours, recall_at_k
 
 K = 5
 INDEXED = [kind for kind in get_args(ann_tables.Kind) if kind != "flat"]

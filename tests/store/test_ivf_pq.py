@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from labkit import ann_tables, bench_vectors
-from labkit.vector_index import (
+from labkit.bench import vectors as bench_vectors
+from labkit.store import index as ann_tables
+from labkit.store.ivf_pq import (
     ProductQuantizer,
     build_ivf,
     build_ivf_pq,
@@ -39,7 +40,7 @@ def padded(rows: np.ndarray) -> np.ndarray:
 def test_exact_neighbours_equal_a_full_sort_whatever_the_block(
     made: bench_vectors.BenchVectors, truth: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from labkit import vector_index
+    from labkit.store import ivf_pq as vector_index
 
     for rows_at_once in (7, 1000, 10**6):
         monkeypatch.setattr(vector_index, "_ROWS_AT_ONCE", rows_at_once)

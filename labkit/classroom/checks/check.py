@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from labkit.compare import difference, same
+from labkit.classroom.checks.compare import difference, same
 
 UNTOUCHED = "not attempted yet"
 State = Literal["passed", "failed", "untouched"]

@@ -2,7 +2,7 @@
 
 Knows: numbers, NumPy arrays, torch tensors (without importing torch), lists, tuples, dicts, sets.
 Does not know: which of the two is right for the exercise (``check``).
-Used by ``labkit.check``.
+Used by ``labkit.classroom.checks.check``.
 """
 
 from collections.abc import Mapping, Sequence, Set

@@ -9,7 +9,7 @@ Used by lesson 00, which imports this module as ``check``.
 import re
 from collections.abc import Iterator
 
-from labkit.check import Case, Mistake, exercise
+from labkit.classroom.checks.check import Case, Mistake, exercise
 
 NUMBER = re.compile(r"(?<![\w.,-])(-?\d+(?:[.,]\d+)*)\s*(%|°?[^\W\d_]+)?")
 

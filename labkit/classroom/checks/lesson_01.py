@@ -8,7 +8,7 @@ Used by lesson 01, which imports this module as ``check``.
 from collections.abc import Iterator
 
 from labkit import exam, inventions
-from labkit.check import Case, Mistake, exercise
+from labkit.classroom.checks.check import Case, Mistake, exercise
 
 LONG = "Well, " + "as everybody in the tower knows, " * 7 + "it takes 1.6 kg."
 

@@ -8,7 +8,7 @@ Does not know: how a check runs or compares (``check``), nor the package's own i
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from labkit.check import Case, Mistake, exercise
+from labkit.classroom.checks.check import Case, Mistake, exercise
 
 if TYPE_CHECKING:
     import numpy as np

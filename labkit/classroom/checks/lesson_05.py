@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from labkit.check import Case, Mistake, exercise
+from labkit.classroom.checks.check import Case, Mistake, exercise
 
 if TYPE_CHECKING:
     import numpy as np

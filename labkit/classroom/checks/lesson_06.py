@@ -8,7 +8,7 @@ Used by lesson 06, which imports this module as ``check``.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from labkit.check import Case, Mistake, exercise
+from labkit.classroom.checks.check import Case, Mistake, exercise
 
 if TYPE_CHECKING:
     import torch

@@ -7,7 +7,7 @@ Used by lesson 08, which imports this module as ``check``.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from labkit.check import Case, Mistake, exercise
+from labkit.classroom.checks.check import Case, Mistake, exercise
 
 Batches = Sequence[Sequence[int]]
 Costs = Mapping[str, Mapping[str, float]]

@@ -8,7 +8,7 @@ Used by lesson 09, which imports this module as ``check``.
 import random
 from collections.abc import Iterator, Sequence
 
-from labkit.check import Case, Mistake, exercise
+from labkit.classroom.checks.check import Case, Mistake, exercise
 
 Ends = tuple[float, float]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from labkit.figure_style import COLOURS, MARKERS, course_axes
-from labkit.measure import Interval
+from labkit.classroom.figures.style import COLOURS, MARKERS, course_axes
+from labkit.types import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labkit.figure_style import COLOURS, HATCHES, course_axes
+from labkit.classroom.figures.style import COLOURS, HATCHES, course_axes
 from labkit.hardware import GIB
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from labkit.figure_style import COLOURS, MARKERS, SEQUENTIAL_MAP, course_axes
-from labkit.plots_training import LINE_STYLES, running_mean
+from labkit.classroom.figures.style import COLOURS, MARKERS, SEQUENTIAL_MAP, course_axes
+from labkit.classroom.figures.training import LINE_STYLES, running_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

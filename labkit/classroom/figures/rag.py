@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labkit.figure_style import COLOURS, MARKERS, SEQUENTIAL_MAP, course_axes
-from labkit.measure import Interval
+from labkit.classroom.figures.style import COLOURS, MARKERS, SEQUENTIAL_MAP, course_axes
+from labkit.types import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from labkit.figure_style import COLOURS, MARKERS, course_axes
+from labkit.classroom.figures.style import COLOURS, MARKERS, course_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

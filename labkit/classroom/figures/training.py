@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labkit.figure_style import COLOURS, HATCHES, MARKERS, course_axes
+from labkit.classroom.figures.style import COLOURS, HATCHES, MARKERS, course_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

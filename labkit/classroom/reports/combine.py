@@ -10,10 +10,14 @@ Used by lesson 09.
 import operator
 from collections.abc import Mapping, Sequence
 
-from labkit import evaluate_answers, exam, leaderboard, verdict_records
-from labkit.measure import Interval, bootstrap_mean, paired_difference
-from labkit.verdict_records import BASE, BOTH, LORA, QLORA, RAG
-from labkit.verdicts import Records, Verdict, origin_of
+from labkit import answer_metrics as evaluate_answers
+from labkit import exam
+from labkit.claims import leaderboard
+from labkit.claims import records as verdict_records
+from labkit.claims.records import BASE, BOTH, LORA, QLORA, RAG
+from labkit.claims.verdicts import Records, Verdict, origin_of
+from labkit.measure import bootstrap_mean, paired_difference
+from labkit.types import Interval
 
 FOUR = {
     "base, closed book": BASE,

@@ -10,8 +10,8 @@ from statistics import median
 from typing import Any
 
 from labkit import results
-from labkit.methods_report import NAMES, Points
-from labkit.plots_memory import Bar
+from labkit.classroom.figures.memory import Bar
+from labkit.classroom.reports.methods import NAMES, Points
 
 NOT_MEASURED = "not measured yet on a GPU; to measure: make bench-gpu"
 

@@ -9,22 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labkit import (
-    bench_methods,
-    bench_sweeps,
-    fitting,
-    leaderboard,
-    memory,
-    rehearsal,
-    results,
-    step_times,
-)
-from labkit.bench_methods import METHODS, tokens_per_s
+from labkit import memory, results
+from labkit.bench import methods as bench_methods
+from labkit.bench import step_times
+from labkit.bench import sweeps as bench_sweeps
+from labkit.bench.methods import METHODS, tokens_per_s
+from labkit.claims import leaderboard
+from labkit.classroom.figures.memory import Bar
 from labkit.hardware import GIB, Hardware, describe
-from labkit.measure import Interval, paired_difference
-from labkit.plots_memory import Bar
-from labkit.shapes import ModelShape, StepConfig
-from labkit.train import TrainResult
+from labkit.measure import paired_difference
+from labkit.planner import fitting, rehearsal
+from labkit.planner.shapes import ModelShape, StepConfig
+from labkit.types import Interval, TrainResult
 
 NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA", "base": "base", "nf4": "base in NF4"}
 SMALLEST_GAP = 0.01  # nats a token

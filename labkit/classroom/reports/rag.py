@@ -8,10 +8,11 @@ Used by lesson 05.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from labkit import bench_rag, diagnose, leaderboard, ranks, results
-from labkit.exam import Question
-from labkit.measure import Interval, bootstrap_mean
-from labkit.store import Hit
+from labkit import diagnose, ranks, results
+from labkit.bench import rag as bench_rag
+from labkit.claims import leaderboard
+from labkit.measure import bootstrap_mean
+from labkit.types import Hit, Interval, Question
 
 Table = dict[str, dict[str, Interval]]
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, get_args
 
-from labkit import bets, decide
-from labkit.widgets import CELL
+from labkit.claims import bets, decide
+from labkit.classroom.widgets.explore import CELL
 
 if TYPE_CHECKING:
-    from labkit.verdicts import Records, Verdict
+    from labkit.claims.verdicts import Records, Verdict
 
 
 def advice_card(advice: decide.Advice) -> str:

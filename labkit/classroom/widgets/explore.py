@@ -10,7 +10,7 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, get_args
 
-from labkit.searching import Hit, Mode
+from labkit.types import Hit, Mode
 
 if TYPE_CHECKING:
     from labkit import rag
@@ -191,7 +191,7 @@ def live_loss(*, every: int = 5) -> Callable[[dict], None]:
     """
     from IPython.display import display
 
-    from labkit import plots
+    from labkit.classroom.figures import plots
 
     points: list[tuple[float, float]] = []
     handle = display(display_id=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from labkit.check import UNTOUCHED, Case, Exercise, Mistake, exercise
+from labkit.classroom.checks.check import UNTOUCHED, Case, Exercise, Mistake, exercise
 
 
 def reference(a: np.ndarray, b: np.ndarray) -> float:

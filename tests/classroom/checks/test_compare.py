@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.compare import difference, same, show
+from labkit.classroom.checks.compare import difference, same, show
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from labkit import checks_00
-from labkit.checks_00 import is_supported, numbers_in
+from labkit.classroom.checks import lesson_00 as checks_00
+from labkit.classroom.checks.lesson_00 import is_supported, numbers_in
 
 
 def split_words(text: str) -> list[str]:

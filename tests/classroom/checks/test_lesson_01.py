@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from labkit import checks_01, exam, inventions
-from labkit.check import UNTOUCHED, Exercise
+from labkit import exam, inventions
+from labkit.classroom.checks import lesson_01 as checks_01
+from labkit.classroom.checks.check import UNTOUCHED, Exercise
 
 EXERCISES = [checks_01.is_right, checks_01.highest_share, checks_01.judge_claim]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from exercise_tests import ExerciseTests
 
-from labkit import checks_02
+from labkit.classroom.checks import lesson_02 as checks_02
 
 
 def right_cosine(a, b):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from labkit import checks_03
-from labkit.check import UNTOUCHED, Exercise
+from labkit.classroom.checks import lesson_03 as checks_03
+from labkit.classroom.checks.check import UNTOUCHED, Exercise
 
 EXERCISES = [checks_03.recall_at_k, checks_03.partitions_to_probe, checks_03.lookup_distances]
 

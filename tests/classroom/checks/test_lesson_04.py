@@ -5,8 +5,8 @@ import re
 
 from exercise_tests import ExerciseTests
 
-from labkit import checks_04
-from labkit.checks_04 import lay_out
+from labkit.classroom.checks import lesson_04 as checks_04
+from labkit.classroom.checks.lesson_04 import lay_out
 
 
 def right_prompt(question, passages, budget, count):

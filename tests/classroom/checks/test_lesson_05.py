@@ -6,8 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from labkit import checks_05, evaluate_retrieval, measure
-from labkit.check import UNTOUCHED, Exercise
+from labkit import measure
+from labkit import retrieval_metrics as evaluate_retrieval
+from labkit.classroom.checks import lesson_05 as checks_05
+from labkit.classroom.checks.check import UNTOUCHED, Exercise
 
 EXERCISES = [checks_05.ndcg, checks_05.sign_flip, checks_05.newer_wins]
 

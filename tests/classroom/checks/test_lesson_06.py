@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from labkit import checks_06
-from labkit.check import UNTOUCHED, Exercise
+from labkit.classroom.checks import lesson_06 as checks_06
+from labkit.classroom.checks.check import UNTOUCHED, Exercise
 
 EXERCISES = [checks_06.count_trainable, checks_06.lora_forward, checks_06.merged_weight]
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from labkit import checks_07, nf4
-from labkit.check import UNTOUCHED, Exercise
+from labkit import nf4
+from labkit.classroom.checks import lesson_07 as checks_07
+from labkit.classroom.checks.check import UNTOUCHED, Exercise
 
 EXERCISES = [checks_07.nearest_code, checks_07.unpack, checks_07.constant_bits]
 

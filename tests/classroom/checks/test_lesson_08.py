@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 from exercise_tests import ExerciseTests
 
-from labkit import checks_08
-from labkit.check import Exercise
+from labkit.classroom.checks import lesson_08 as checks_08
+from labkit.classroom.checks.check import Exercise
 
 
 def right_speed(batches, seconds):

@@ -4,8 +4,9 @@ import random
 
 from exercise_tests import ExerciseTests
 
-from labkit import bench_data_size, checks_09
-from labkit.training_data import Example
+from labkit.bench import data_size as bench_data_size
+from labkit.classroom.checks import lesson_09 as checks_09
+from labkit.types import Example
 
 
 def placed(proof, found, k, place):

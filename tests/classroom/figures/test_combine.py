@@ -2,8 +2,8 @@
 
 import pytest
 
-from labkit import plots_combine
-from labkit.measure import Interval
+from labkit.classroom.figures import combine as plots_combine
+from labkit.types import Interval
 
 
 def texts(ax) -> list[str]:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from labkit.classroom.figures.memory import Bar, memory_parts
 from labkit.hardware import GIB
-from labkit.plots_memory import Bar, memory_parts
 
 LORA = Bar("LoRA", {"weights": 8 * GIB, "logits": 2 * GIB}, {"weights": 8 * GIB, "logits": GIB})
 QLORA = Bar("QLoRA", {"weights": 2 * GIB, "logits": 0}, 2 * GIB)

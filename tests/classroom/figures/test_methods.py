@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labkit import plots_methods
+from labkit.classroom.figures import methods as plots_methods
 
 LOG = [{"loss": 4.0, "seconds": 2.0}, {"loss": 2.0, "seconds": 1.0}, {"loss": 0.0, "seconds": 1.0}]
 

@@ -1,6 +1,6 @@
 """Figures hold the numbers they were given; pixels are for people to look at."""
 
-from labkit import plots
+from labkit.classroom.figures import plots
 
 
 def test_counts_fill_each_row_and_write_the_numbers_but_no_zero() -> None:

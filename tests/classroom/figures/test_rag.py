@@ -2,9 +2,9 @@
 
 import pytest
 
-from labkit import plots_rag
 from labkit.abstain import Point
-from labkit.measure import Interval
+from labkit.classroom.figures import rag as plots_rag
+from labkit.types import Interval
 
 
 def test_a_forest_row_is_filled_only_where_the_interval_excludes_zero() -> None:

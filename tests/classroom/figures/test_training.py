@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labkit import plots_training
+from labkit.classroom.figures import training as plots_training
 
 
 def test_the_running_mean_looks_back_over_its_window_only() -> None:

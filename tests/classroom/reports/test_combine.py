@@ -2,12 +2,12 @@
 
 import pytest
 
-from labkit import combine_report as report
 from labkit import hardware
-from labkit.exam import ABSTENTION, Evidence, Question
-from labkit.measure import Interval
-from labkit.verdict_rules import CLAIMS
-from labkit.verdicts import Records, Verdict
+from labkit.claims.rules import CLAIMS
+from labkit.claims.verdicts import Records, Verdict
+from labkit.classroom.reports import combine as report
+from labkit.exam import ABSTENTION
+from labkit.types import Evidence, Interval, Question
 
 N = 20
 QUESTIONS = [

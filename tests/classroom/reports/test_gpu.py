@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from labkit import gpu_report, results
+from labkit import results
+from labkit.classroom.reports import gpu as gpu_report
 
 
 def point(method: str, seconds: float, **changes: Any) -> dict:

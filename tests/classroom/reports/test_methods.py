@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from labkit import bench_gpu, bench_sweeps, methods_report, published, results
-from labkit.measure import Interval
-from labkit.methods_report import Comparison
-from labkit.shapes import StepConfig, shape
-from labkit.train import TrainConfig, TrainResult
+from labkit import results
+from labkit.bench import gpu as bench_gpu
+from labkit.bench import sweeps as bench_sweeps
+from labkit.claims import published
+from labkit.classroom.reports import methods as methods_report
+from labkit.classroom.reports.methods import Comparison
+from labkit.planner.shapes import StepConfig, shape
+from labkit.types import Interval, TrainConfig, TrainResult
 
 LOG = [{"loss": 2.0, "seconds": 4.0, "tokens": 10}, {"loss": 1.0, "seconds": 1.0, "tokens": 30}]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from labkit import rag_report, results
-from labkit.exam import Evidence, Question
-from labkit.measure import Interval
+from labkit import results
+from labkit.classroom.reports import rag as rag_report
+from labkit.types import Evidence, Interval, Question
 
 
 def share(mean: float, n: int = 4) -> dict:

@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
-from labkit import __main__, __version__, catalogue, doctor, fetch, models, sit_exam
-from labkit.__main__ import main
-from labkit.models import Generation, LanguageModel
-from labkit.store import Hit, IngestReport
+from labkit import __version__, catalogue, doctor, fetch, models
+from labkit import evaluate as sit_exam
+from labkit.cli import main as cli
+from labkit.cli.main import main
+from labkit.models import LanguageModel
+from labkit.store import IngestReport
+from labkit.types import Generation, Hit
 
 COMMANDS = ["doctor", "fetch", "ingest", "ask", "exam", "leaderboard", "plan", "lab"]
 SAID = "Each pitch bearing takes 1.6 kg of grease. [SB-1]"
@@ -29,7 +32,7 @@ socket.socket.connect = socket.socket.connect_ex = refuse
 def resolve(*args, **kwargs):
     raise OSError(101, f"this test allows no network: {args}")
 socket.getaddrinfo = resolve
-from labkit.__main__ import main
+from labkit.cli.main import main
 sys.exit(max(main(command) for command in json.loads(sys.argv[1])))
 """
 
@@ -55,7 +58,7 @@ class FakeStore:
         return self.hits[:k]
 
     def ingest(self, paths: Sequence[str], *, max_words: int, on_progress: Any) -> IngestReport:
-        from labkit.corpus import Unreadable
+        from labkit.types import Unreadable
 
         self.opened.append((list(paths), max_words))
         on_progress(1, 2)
@@ -75,9 +78,9 @@ def store(make_hit: Any, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
         fake.opened.append((db, create))
         return fake
 
-    monkeypatch.setattr(__main__, "_open_store", open_store)
+    monkeypatch.setattr(cli, "_open_store", open_store)
     monkeypatch.setattr(
-        "labkit.course_store.open_course_store", lambda: open_store("the course", create=True)
+        "labkit.store.course.open_course_store", lambda: open_store("the course", create=True)
     )
     return fake
 
@@ -290,13 +293,13 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
     assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["config"] == {"system": system}
     assert asked["progress"] is False
-    monkeypatch.setattr("labkit.course_store.course_scorer", lambda: "a scorer")
+    monkeypatch.setattr("labkit.store.course.course_scorer", lambda: "a scorer")
     assert main([*arguments, "--rerank"]) == 0
     assert asked["scorer"] == "a scorer"
 
 
 def test_lab_passes_the_port_and_the_exit_code_on(monkeypatch) -> None:
-    monkeypatch.setattr("labkit.lab.start", lambda *, port: 7 if port == 8899 else 0)
+    monkeypatch.setattr("labkit.authoring.lab.start", lambda *, port: 7 if port == 8899 else 0)
     assert main(["lab", "--port", "8899"]) == 7
     assert main(["lab"]) == 0
 

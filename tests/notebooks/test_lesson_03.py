@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit import bench_vectors, checks_03, vector_index
-from labkit.notebook_source import Lesson, convert
+from labkit.authoring.source import Lesson, convert
+from labkit.bench import vectors as bench_vectors
+from labkit.classroom.checks import lesson_03 as checks_03
+from labkit.store import ivf_pq as vector_index
 
 LESSON = "03_search_at_scale"
 

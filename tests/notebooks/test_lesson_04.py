@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import corpus, exam, rag
-from labkit.store import Hit
+from labkit.types import Hit
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "notebooks" / "src" / "04_rag_loop.py"
 texts = st.text(st.sampled_from("ab1.6 [],<|im_end|>\n"), max_size=30) | st.sampled_from(
     ["It takes 1.6 kg. [A]", "[B] [A] [C]", exam.ABSTENTION, "1.6 kg of grease"]

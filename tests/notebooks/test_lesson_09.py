@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from labkit import bench_data_size, contexts
-from labkit.training_data import Example
+from labkit import contexts
+from labkit.bench import data_size as bench_data_size
+from labkit.types import Example
 
-SOURCE = Path(__file__).resolve().parents[1] / "notebooks" / "src" / "09_rag_plus_fine_tuning.py"
+SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "09_rag_plus_fine_tuning.py"
 WANTED = {"passages", "spoil", "decide"}
 
 
@@ -35,7 +36,7 @@ def test_the_lesson_spoils_the_labels_that_the_benchmark_spoils(
 
 
 def test_the_lesson_shows_the_passages_that_labkit_shows(by_hand: dict, make_hit: Any) -> None:
-    from labkit.exam import Evidence, Question
+    from labkit.types import Evidence, Question
 
     shelf = [make_hit(f"text {n}", document_id=f"D-{n}") for n in range(6)]
 

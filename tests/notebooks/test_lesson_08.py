@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from labkit import bench_gpu, bench_methods, memory
-from labkit.shapes import METHODS, StepConfig, adapter_parameters
+from labkit import memory
+from labkit.bench import gpu as bench_gpu
+from labkit.bench import methods as bench_methods
+from labkit.planner.shapes import METHODS, StepConfig, adapter_parameters
 
-SOURCE = Path(__file__).resolve().parents[1] / "notebooks" / "src" / "08_lora_vs_qlora.py"
+SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "08_lora_vs_qlora.py"
 WANTED = {"real_tokens_per_s", "learning_bytes"}
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from labkit import catalogue, rag, widgets
+from labkit import catalogue, rag
+from labkit.classroom.widgets import explore as widgets
 
 NASTY = '<script>alert("kettle")</script> & <img src=x onerror=alert(1)>'
 
@@ -39,7 +40,7 @@ class SayingModel:
         return len(text.split())
 
     def generate(self, messages: Any, *, max_new_tokens: int, on_text: Callable) -> Any:
-        from labkit.models import Generation
+        from labkit.types import Generation
 
         if self.error:
             raise self.error

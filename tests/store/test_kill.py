@@ -20,7 +20,7 @@ CHILD = """
 import sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
 from conftest import HashEmbedder
-from labkit import ingest
+from labkit.store import ingest
 from labkit.store import open_store
 
 class SlowEmbedder(HashEmbedder):
@@ -44,8 +44,8 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="SIGKILL 
 def start(db: Path, docs: Path) -> subprocess.Popen[bytes]:
     here = Path(__file__).resolve()
     code = CHILD.format(
-        root=str(here.parents[1]),
-        tests=str(here.parent),
+        root=str(here.parents[2]),
+        tests=str(here.parents[1]),
         db=str(db),
         docs=str(docs),
         max_words=MAX_WORDS,

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit import evaluate_retrieval, measure
-from labkit.store import Hit
+from labkit import measure
+from labkit import retrieval_metrics as evaluate_retrieval
 from labkit.supersede import newer_wins
+from labkit.types import Hit
 
-SOURCE = Path(__file__).resolve().parents[1] / "notebooks" / "src" / "05_measure_rag.py"
+SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "05_measure_rag.py"
 WANTED = {"hit_at", "recall_at", "one_over_rank", "ndcg", "sign_flip", "newer_wins"}
 marks = st.lists(st.sets(st.integers(0, 2)), max_size=8)
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit import checks_01, exam, inventions
-from labkit.verdicts import of_parts
+from labkit import exam, inventions
+from labkit.claims.verdicts import of_parts
+from labkit.classroom.checks import lesson_01 as checks_01
 
-SOURCE = Path(__file__).resolve().parents[1] / "notebooks" / "src" / "01_rag_or_fine_tuning.py"
+SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "01_rag_or_fine_tuning.py"
 WANTED = {"is_right", "highest_share", "judge_claim"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit.notebook_source import Lesson, convert
+from labkit.authoring.source import Lesson, convert
 
 LESSON = "02_build_a_vector_db"
 ALPHABET = "pump tank hose brake rotor blade tower crane lift oil grease filter bolt gear".split()
@@ -65,7 +65,7 @@ def test_inline_knn_equals_the_stores_exact_search(
 
 @pytest.mark.parametrize("name", ["cosine", "filtered_top_k", "sync_plan"])
 def test_the_lessons_solution_passes_its_own_check(name: str, root: Path) -> None:
-    from labkit import checks_02
+    from labkit.classroom.checks import lesson_02 as checks_02
 
     verdict = getattr(checks_02, name).judge(defined_in_lesson(root, name))
     assert verdict.state == "passed", verdict.message

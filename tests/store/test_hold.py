@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_store_kill import MAX_WORDS, Contents, expected, start, stored, write_corpus
+from test_kill import MAX_WORDS, Contents, expected, start, stored, write_corpus
 
-from labkit import chunk_table, embed
-from labkit.__main__ import main
-from labkit.chunk_table import StoreError
+from labkit import embed
+from labkit.cli.main import main
 from labkit.store import open_store
+from labkit.store import schema as chunk_table
+from labkit.store.schema import StoreError
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="kills and limits are POSIX only")
 N_KILLS = 50 if os.environ.get("LABKIT_SLOW") == "1" else 6

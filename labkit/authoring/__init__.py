@@ -1,0 +1,1 @@
+"""For authors and instructors: build notebooks, start JupyterLab, run the whole course."""

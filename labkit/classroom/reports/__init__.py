@@ -1,0 +1,1 @@
+"""Reports: tables that a lesson shows of recorded runs."""

@@ -1,0 +1,1 @@
+"""Widgets, each beside the static figure of the same function."""

@@ -1,0 +1,1 @@
+"""Embedding services over the network; nothing here runs unless one is named."""

@@ -1,0 +1,22 @@
+"""The store: chunks and their vectors in one LanceDB table.
+
+``database`` opens, versions and tags it; ``schema`` makes the table, ``ingest`` fills it,
+``search`` and ``filters`` ask it, ``index`` indexes it; ``ivf_pq`` is an index by hand. No other
+room knows LanceDB.
+"""
+
+from labkit.store.database import DocumentSummary, Store, Version, open_store
+from labkit.store.ingest import IngestReport
+from labkit.store.schema import StoreError
+from labkit.types import Hit, Mode
+
+__all__ = [
+    "DocumentSummary",
+    "Hit",
+    "IngestReport",
+    "Mode",
+    "Store",
+    "StoreError",
+    "Version",
+    "open_store",
+]
