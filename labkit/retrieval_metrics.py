@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labkit.measure import bootstrap_mean
-from labkit.types import Evidence, Hit, Interval, Question
+from labkit.store import Store
+from labkit.types import Evidence, Hit, Interval, Question, Scorer
 
 
 @dataclass(frozen=True)
@@ -123,3 +124,129 @@ def summarise_retrieval(
         }
         for kind in kinds
     }
+
+
+METRICS = tuple(RetrievalScore.__dataclass_fields__)
+# Evidence below this rank counts as not found.
+DEPTH = 10
+
+Ranks = list[int | None]
+
+
+def ranks_of(question: Question, hits: Sequence[Hit]) -> Ranks:
+    """Return for each piece of evidence the rank of the first hit that holds it, or ``None``."""
+    found = relevance(question, hits)
+    return [
+        next((rank for rank, pieces in enumerate(found, 1) if number in pieces), None)
+        for number in range(len(question.evidence))
+    ]
+
+
+def per_question(ranks: Sequence[Ranks], *, k: int = 5) -> dict[str, list[float]]:
+    """Return every metric of every question, from the ranks of its evidence alone."""
+    rows = []
+    for of_question in ranks:
+        found: list[set[int]] = [set() for _ in range(DEPTH)]
+        for number, rank in enumerate(of_question):
+            if rank is not None:
+                found[rank - 1].add(number)
+        n = len(of_question)
+        rows.append(
+            (
+                hit_at_k(found, 1),
+                hit_at_k(found, k),
+                recall_at_k(found, k, n),
+                reciprocal_rank(found[:k]),
+                ndcg_at_k(found, k, n),
+            )
+        )
+    columns = zip(*rows, strict=True)
+    return {name: list(column) for name, column in zip(METRICS, columns, strict=True)}
+
+
+def pack(ranks: Sequence[Ranks]) -> str:
+    """Return ranks as one line: a question's ranks with commas, ``-`` for evidence not found."""
+    return " ".join(",".join("-" if r is None else str(r) for r in rs) for rs in ranks)
+
+
+def unpack(line: str) -> list[Ranks]:
+    """Return what ``pack`` made into a line.
+
+    Examples
+    --------
+    >>> unpack("1 - 2,-")
+    [[1], [None], [2, None]]
+    """
+    return [[None if r == "-" else int(r) for r in part.split(",")] for part in line.split()]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One threshold: of the refused, the share that had no answer; of those, the share refused."""
+
+    threshold: float
+    precision: float
+    recall: float
+
+    @property
+    def f1(self) -> float:
+        """Return the harmonic mean of precision and recall."""
+        total = self.precision + self.recall
+        return 2 * self.precision * self.recall / total if total else 0.0
+
+
+def coverage(question: str, hits: Sequence[Hit], scorer: Scorer) -> float:
+    """Return the best share of the question's words, rare ones first, that one hit holds."""
+    return max(scorer(question, [hit.passage for hit in hits]), default=0.0)
+
+
+def signals(store: Store, questions: Sequence[str], scorer: Scorer) -> dict[str, list[float]]:
+    """Return three signals that cost nothing more than the search, one number a question each."""
+    near = store.search_many(questions, k=5, mode="vector")
+    return {
+        "cosine": [hits[0].score for hits in near],
+        "lead": [hits[0].score - hits[1].score for hits in near],
+        "words covered": [coverage(q, h, scorer) for q, h in zip(questions, near, strict=True)],
+    }
+
+
+def precision_recall(scores: Sequence[float], answerable: Sequence[bool]) -> list[Point]:
+    """Return precision and recall of refusing below each useful threshold, lowest first.
+
+    Parameters
+    ----------
+    scores
+        One signal a question, higher where an answer is likelier.
+    answerable
+        Whether the question has an answer.
+
+    Raises
+    ------
+    ValueError
+        If no question is unanswerable: then there is nothing to stop.
+    """
+    pairs = sorted(zip(scores, answerable, strict=True))
+    n_strange = sum(not can for _, can in pairs)
+    if n_strange == 0:
+        raise ValueError("Every question is answerable; give at least one that is not.")
+    points, stopped = [], 0
+    for n_refused, (score, can) in enumerate(pairs, 1):
+        stopped += not can
+        following = pairs[n_refused][0] if n_refused < len(pairs) else float("inf")
+        if following > score:
+            points.append(Point(following, stopped / n_refused, stopped / n_strange))
+    return points
+
+
+def at_threshold(points: Sequence[Point], threshold: float) -> Point:
+    """Return what a threshold chosen elsewhere gives on these points."""
+    reached = [point for point in points if point.threshold <= threshold]
+    return reached[-1] if reached else points[0]
+
+
+def choose_threshold(scores: Sequence[float], answerable: Sequence[bool]) -> Point:
+    """Return the point with the best F1 of refusing; choose it on training questions.
+
+    The fewest mistakes would mean never to refuse wherever nearly every question has an answer.
+    """
+    return max(precision_recall(scores, answerable), key=lambda point: point.f1)

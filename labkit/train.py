@@ -6,6 +6,7 @@ Does not know: where examples come from (``training_data``), nor how good the re
 Used by lessons 08 and 09 and by ``python -m labkit finetune``.
 """
 
+import hashlib
 import json
 import time
 import warnings
@@ -14,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from labkit import catalogue, hardware, results
+from labkit import catalogue, hardware, results, settings
 from labkit.fast_lora import speed_up
 from labkit.models import RESULT_FILE, LanguageModel, load_language_model
 from labkit.training_data import encode, length_grouped_order
@@ -208,3 +209,41 @@ def _explained(error: Exception, config: TrainConfig) -> Exception:
         f"{', '.join(lower)}; see what fits with: python -m labkit plan --model {config.model} "
         f"--method {config.method} --batch {config.batch_size} --seq {config.max_tokens}"
     )
+
+
+def find(model: str, *, folders: Sequence[Path] | None = None) -> Path | None:
+    """Return the first folder with a finished LoRA adapter of this model, if any.
+
+    Parameters
+    ----------
+    model
+        A catalogue name.
+    folders
+        Where to look, best first; ``build/reader`` and ``adapters/reader`` unless given.
+    """
+    course = settings.course_dir()
+    for folder in folders or (course / "build" / "reader", course / "adapters" / "reader"):
+        path = folder / RESULT_FILE
+        if path.is_file():
+            config = json.loads(path.read_text(encoding="utf-8"))["config"]
+            if (config["model"], config["method"]) == (model, "lora"):
+                return folder
+    return None
+
+
+def train_once(
+    examples: Sequence[Example],
+    config: TrainConfig,
+    *,
+    cache: Path | None = None,
+    on_step: Callable[[dict], None] | None = None,
+) -> TrainResult:
+    """Train in a folder of the cache that is named after examples and configuration.
+
+    A second call with the same examples and configuration finds the result, and one that was cut
+    off goes on.
+    """
+    told = repr((asdict(config), list(examples)))
+    name = hashlib.sha256(told.encode()).hexdigest()[:12]
+    out = (cache or settings.cache_dir() / "training") / f"reader-{name}"
+    return train(examples, out, config, on_step=on_step)

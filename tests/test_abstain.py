@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from labkit.abstain import (
+from labkit.rerank import lexical
+from labkit.retrieval_metrics import (
     Point,
     at_threshold,
     choose_threshold,
@@ -11,7 +12,6 @@ from labkit.abstain import (
     precision_recall,
     signals,
 )
-from labkit.rerank import lexical
 
 SCORES, CAN = [0.9, 0.2, 0.6, 0.3, 0.6, 0.8], [True, False, False, True, True, True]
 

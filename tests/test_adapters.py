@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labkit import adapters
+from labkit import train as adapters
 from labkit.types import Example, TrainConfig
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from labkit import contexts, rag
+from labkit import rag
+from labkit import training_data as contexts
 from labkit.exam import ABSTENTION
 from labkit.types import Evidence, Generation, Question
 

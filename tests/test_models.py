@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from labkit import catalogue, fetch, models
-from labkit.gguf import convert_gguf
+from labkit.fetch import convert_gguf
 from labkit.models import LanguageModel
 
 QUESTIONS = [

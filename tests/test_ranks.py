@@ -3,8 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit.ranks import DEPTH, METRICS, pack, per_question, ranks_of, unpack
-from labkit.retrieval_metrics import score_retrieval
+from labkit.retrieval_metrics import (
+    DEPTH,
+    METRICS,
+    pack,
+    per_question,
+    ranks_of,
+    score_retrieval,
+    unpack,
+)
 from labkit.types import Evidence, Question
 
 

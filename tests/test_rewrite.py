@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from labkit import corpus
-from labkit.rewrite import load_glossary, meant_terms, rewrite
+from labkit.rerank import load_glossary, meant_terms, rewrite
 
 GLOSSARY = {
     "kettle": "The kettle is the hydraulic power unit: pump, tank, valve block in one frame.",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.supersede import newer_wins, overlap
+from labkit.rerank import newer_wins, overlap
 
 
 @pytest.fixture

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from labkit import hardware, results
-from labkit.memory import predict
-from labkit.planner.shapes import ModelShape, StepConfig, shape
+from labkit.memory import ModelShape, StepConfig
+from labkit.planner.fit import predict
+from labkit.planner.shapes import shape
 
 TINY = ModelShape("tiny", "llama", 64, 160, 2, 4, 2, 320, False)
 PHI, LLAMA, LARGE = "Phi-3.5-mini-instruct", "Llama-3.1-8B", "Llama-3.1-70B"

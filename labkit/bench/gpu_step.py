@@ -12,8 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from labkit.hardware import detect
+from labkit.memory import ModelShape, StepConfig
 from labkit.planner import random_models
-from labkit.planner.shapes import ModelShape, StepConfig
 
 if TYPE_CHECKING:
     from labkit.bench.gpu import Point

@@ -12,10 +12,11 @@ from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
-from labkit import memory, results
+from labkit import results
 from labkit.hardware import GIB
-from labkit.planner import rehearsal
-from labkit.planner.shapes import METHODS, ModelShape, StepConfig, shape
+from labkit.memory import METHODS, ModelShape, StepConfig
+from labkit.planner import fit, rehearsal
+from labkit.planner.shapes import shape
 
 NAME = "rehearsal-grid"
 MODELS = {"SmolLM2-135M-Instruct": 30, "Phi-3.5-mini-instruct": 8, "Llama-3.1-8B": 8}  # blocks
@@ -51,7 +52,7 @@ def compare(model: ModelShape, step: StepConfig, *, rehearsed: dict | None = Non
 
     ``rehearsed`` is an earlier comparison of the same step, whose rehearsal is used again.
     """
-    plan = memory.predict(model, step)
+    plan = fit.predict(model, step)
     if rehearsed is None:
         seen = rehearsal.rehearse(model, step)
         rehearsed = {

@@ -17,14 +17,14 @@ from labkit import evaluate as sit_exam
 from labkit.bench import held_out, step_times
 from labkit.bench.methods import Budget
 from labkit.models import LanguageModel, load_language_model, with_adapter
-from labkit.planner import shapes
+from labkit.planner import fit, shapes
 from labkit.results import write_atomically
 from labkit.train import load_base, precision, train
 from labkit.training_data import encode
 from labkit.types import IGNORED, Example, Method, TrainConfig, TrainResult
 
 PEAK_FILE = "peak.json"
-FORMATS: dict[str, shapes.Dtype] = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+FORMATS: dict[str, memory.Dtype] = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 
 
 def train_and_judge(
@@ -101,7 +101,7 @@ def predicted(llm: LanguageModel, config: TrainConfig, examples: list[Example]) 
     Formats are read off the model; ``llm`` may hold adapters, or be trained already.
     """
     step = longest_step(llm, config, examples)
-    plan = memory.predict(shapes.shape(config.model), step)
+    plan = fit.predict(shapes.shape(config.model), step)
     return {
         "step": asdict(step) | {"targets": list(step.targets)},
         "predicted_parts_bytes": plan.parts,
@@ -111,7 +111,7 @@ def predicted(llm: LanguageModel, config: TrainConfig, examples: list[Example]) 
 
 def longest_step(
     llm: LanguageModel, config: TrainConfig, examples: list[Example]
-) -> shapes.StepConfig:
+) -> memory.StepConfig:
     """Return the largest step that training on these examples takes: the longest batch."""
     rows = [encode(e, llm.tokenizer, max_tokens=config.max_tokens) for e in examples]
     longest = sorted(rows, key=lambda row: -len(row["input_ids"]))[: config.batch_size]
@@ -120,7 +120,7 @@ def longest_step(
     adapter = next((w for name, w in weights.items() if "lora_" in name), None)
     name = str(llm.model.dtype).removeprefix("torch.")
     adapters = "float32" if adapter is None else str(adapter.dtype).removeprefix("torch.")
-    return shapes.StepConfig(
+    return memory.StepConfig(
         method=config.method,
         batch=len(longest),
         seq=len(longest[0]["input_ids"]),

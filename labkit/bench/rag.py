@@ -13,15 +13,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from labkit import corpus, exam, results, rewrite, settings
+from labkit import corpus, exam, results, settings
+from labkit import rerank as rewrite
 from labkit import retrieval_metrics as evaluate_retrieval
 from labkit.bench import rag_variants
 from labkit.bench.rag_variants import DEFAULT, Tools, Variant
 from labkit.chunking import count_words
 from labkit.embed import SentenceEmbedder, load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
-from labkit.ranks import DEPTH, METRICS, pack, per_question, ranks_of, unpack
 from labkit.rerank import TokenEmbedder, late_interaction, lexical, remembering
+from labkit.retrieval_metrics import DEPTH, METRICS, pack, per_question, ranks_of, unpack
 from labkit.store import Store, open_store
 from labkit.types import Embedder, Hit, Mode
 

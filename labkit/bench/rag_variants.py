@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from labkit.embed import DEFAULT_MODEL
-from labkit.fuse import linear
-from labkit.rerank import Searcher, rerank
-from labkit.rewrite import rewrite
+from labkit.rerank import Searcher, rerank, rewrite
+from labkit.store.search import linear
 from labkit.types import Hit, Scorer
 
 FUSED_DEPTH = 50

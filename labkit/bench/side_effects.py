@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from labkit import catalogue, contexts, exam, rag, results, settings, training_data
+from labkit import catalogue, exam, rag, results, settings, training_data
+from labkit import training_data as contexts
 from labkit.bench import general_ability
 from labkit.bench import updates as bench_updates
 from labkit.claims.records import COMMANDS, SIDE_EFFECTS

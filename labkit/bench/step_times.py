@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labkit import hardware
-from labkit.planner.fitting import ANSWER_SHARE
+from labkit.planner.fit import ANSWER_SHARE
 from labkit.train import load_base, precision, prepare
 from labkit.types import IGNORED, TrainConfig
 

@@ -16,8 +16,8 @@ from labkit.bench.rag import mean_hit_at_1
 from labkit.embed import load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
 from labkit.models import LanguageModel, load_language_model
+from labkit.rerank import newer_wins
 from labkit.store import Store, open_store
-from labkit.supersede import newer_wins
 from labkit.types import Evidence, Hit, Question
 
 COMMAND = "python -m labkit bench updates"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from labkit import results, settings
-from labkit.claims import leaderboard
 from labkit.claims.verdicts import State
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def table(bets: Mapping[str, str], verdicts: Sequence["Verdict"], *, reveal: boo
         if reveal:
             row += [verdict.in_words, verdict.finding, settle(bet, verdict.state)]
         rows.append(row)
-    return leaderboard.table(head, rows)
+    return results.table(head, rows)
 
 
 def _refuse_unknown(bets: Mapping[str, str]) -> None:

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from labkit import catalogue
-from labkit.claims import leaderboard
+from labkit import catalogue, results
 from labkit.claims.records import BASE, BOTH, COMMANDS, DATA_SIZE, LORA, RAG, SIDE_EFFECTS
 from labkit.claims.verdicts import Records
 from labkit.hardware import GIB
@@ -92,7 +91,7 @@ def advise(case: Case, records: Records) -> Advice:
 def table(advice: Advice) -> str:
     """Return the reasons of an advice as markdown."""
     head = ["your case", "speaks for", "measured here", "where and when"]
-    return leaderboard.table(head, rows(advice))
+    return results.table(head, rows(advice))
 
 
 def rows(advice: Advice) -> list[list[str]]:

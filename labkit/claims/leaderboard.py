@@ -50,14 +50,17 @@ def render(runs: Sequence[dict]) -> str:
     parts = [HEAD]
     kinds = [*KINDS, "all"]
     rows = [[name_of(run), *(share_text(_exact(run, kind)) for kind in kinds)] for run in runs]
-    parts.append("## Exact match by kind of question\n\n" + table(["system", *kinds], rows))
+    parts.append(f"## Exact match by kind of question\n\n{results.table(['system', *kinds], rows)}")
     rows = [[name_of(run), *(share_text(run["figures"][key]) for key in METRICS)] for run in runs]
-    parts.append("## How the answers behave\n\n" + table(["system", *METRICS.values()], rows))
+    parts.append(
+        "## How the answers behave\n\n" + results.table(["system", *METRICS.values()], rows)
+    )
     with_retrieval = (run for run in runs if run["figures"].get("retrieval"))
     parts += map(_retrieval, itertools.islice(with_retrieval, 1))
     rows = [_origin(run) for run in runs]
     parts.append(
-        "## Where the rows come from\n\n" + table(["system", "date", "machine", "command"], rows)
+        "## Where the rows come from\n\n"
+        + results.table(["system", "date", "machine", "command"], rows)
     )
     return "\n\n".join(parts) + "\n"
 
@@ -90,12 +93,6 @@ def standings(runs: Sequence[dict]) -> dict[str, dict[str, Interval]]:
     }
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a markdown table; cells are taken as they are."""
-    lines = [list(header), ["---"] * len(header), *map(list, rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def _retrieval(run: dict) -> str:
     figures = run["figures"]["retrieval"]
     kinds = [kind for kind in [*KINDS, "all"] if kind in next(iter(figures.values()))]
@@ -105,7 +102,7 @@ def _retrieval(run: dict) -> str:
         for k, metric in ((1, "hit_at_1"), (5, "hit_at_k"))
     ]
     title = "## Retrieval: is the evidence among the hits?"
-    return f"{title}\n\n{table(['search', *kinds], rows)}"
+    return f"{title}\n\n{results.table(['search', *kinds], rows)}"
 
 
 def _exact(run: dict, kind: str) -> dict | None:

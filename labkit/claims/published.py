@@ -6,7 +6,7 @@ Used by lesson 08.
 
 from dataclasses import dataclass
 
-from labkit.claims.leaderboard import table
+from labkit.results import table
 
 
 @dataclass(frozen=True)

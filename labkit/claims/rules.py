@@ -8,7 +8,7 @@ Used by ``verdicts``.
 
 from collections.abc import Sequence
 
-from labkit import ranks
+from labkit import retrieval_metrics as ranks
 from labkit.claims.records import (
     BASE,
     BOTH,

@@ -8,10 +8,12 @@ Used by ``verdict_rules``.
 from collections.abc import Iterator
 from statistics import median
 
-from labkit import memory
 from labkit.claims.verdicts import Claim, Outcome, Records, of_parts
 from labkit.hardware import GIB
-from labkit.planner.shapes import Dtype, Method, StepConfig, shape
+from labkit.memory import Dtype, StepConfig
+from labkit.planner import fit
+from labkit.planner.shapes import shape
+from labkit.types import Method
 
 GRID = {"rehearsal-grid": "python -m labkit bench memory"}
 MOVING = ("activations", "logits")
@@ -88,7 +90,7 @@ def cards_needed(
     """
     for n_gpus in range(1, MOST_CARDS + 1):
         step = StepConfig(method=method, n_gpus=n_gpus, seq=2048, checkpointing=True, dtype=dtype)
-        if memory.predict(shape(model), step).fits(card_gib * GIB):
+        if fit.predict(shape(model), step).fits(card_gib * GIB):
             return n_gpus
     return None
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labkit import catalogue, exam, hardware, results
-from labkit.claims import leaderboard
 from labkit.claims.records import WHOLE
 from labkit.measure import paired_difference
 from labkit.types import Interval
@@ -199,7 +198,7 @@ def render(verdicts: Sequence[Verdict]) -> str:
          v.claim.lesson, v.origin or "–"]
         for v in verdicts
     ]  # fmt: skip
-    return f"{HEAD}\n{leaderboard.table(head, rows)}\n"
+    return f"{HEAD}\n{results.table(head, rows)}\n"
 
 
 def in_words(verdicts: Sequence[Verdict]) -> str:

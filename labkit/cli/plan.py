@@ -15,10 +15,9 @@ from labkit.cli.common import json_flag, positive, print_result
 from labkit.hardware import GIB
 
 if TYPE_CHECKING:
-    from labkit.memory import MemoryPlan
-    from labkit.planner.fitting import Change
+    from labkit.memory import MemoryPlan, StepConfig
+    from labkit.planner.fit import Change
     from labkit.planner.rehearsal import Rehearsal
-    from labkit.planner.shapes import StepConfig
 
 DESCRIPTION = """Predict the memory of one training step, by part, from the model's shape alone.
 Nothing is downloaded and no GPU is needed. Attention is sdpa, rows are not padded, no autocast."""
@@ -85,17 +84,16 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from labkit import memory
-    from labkit.planner import fitting, rehearsal, shapes
+    from labkit.planner import fit, rehearsal, shapes
 
     shape = shapes.shape(arguments.model)
     step = _step(arguments)
     card = arguments.gpus.card_bytes
-    plan = memory.predict(shape, step)
+    plan = fit.predict(shape, step)
     rehearsed = rehearsal.rehearse(shape, step) if arguments.rehearse else None
-    change = None if plan.fits(card) else fitting.cheapest_change(shape, step, card)
-    longest = fitting.longest_sequence(shape, step, card)
-    batch = fitting.largest_batch(shape, step, card)
+    change = None if plan.fits(card) else fit.cheapest_change(shape, step, card)
+    longest = fit.longest_sequence(shape, step, card)
+    batch = fit.largest_batch(shape, step, card)
     result = asdict(plan) | {
         "peak_bytes": plan.peak_bytes,
         "card_bytes": card,
@@ -115,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _step(arguments: argparse.Namespace) -> StepConfig:
-    from labkit.planner.shapes import StepConfig
+    from labkit.memory import StepConfig
 
     fields = set(StepConfig.__dataclass_fields__) & set(vars(arguments))
     step = StepConfig(**{name: getattr(arguments, name) for name in fields})

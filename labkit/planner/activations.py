@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.planner.shapes import ELEMENT_BYTES, ModelShape, StepConfig, target_names
+from labkit.memory import ELEMENT_BYTES, ModelShape, StepConfig, target_names
 
 FP32 = 4
 

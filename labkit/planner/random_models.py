@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from labkit.planner.shapes import TORCH_DTYPES, ModelShape, StepConfig, target_names
+from labkit.memory import TORCH_DTYPES, ModelShape, StepConfig, target_names
 
 
 def build(shape: ModelShape, step: StepConfig, *, attention: str = "sdpa") -> Any:

@@ -17,9 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.memory import SMALLEST_PAGED_TENSOR
+from labkit.memory import SMALLEST_PAGED_TENSOR, ModelShape, StepConfig
 from labkit.planner import random_models
-from labkit.planner.shapes import ModelShape, StepConfig
 
 ALLOCATION_BYTES = 512  # PyTorch's CUDA allocator hands out memory in pieces of this size
 

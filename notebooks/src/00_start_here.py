@@ -554,8 +554,6 @@ else:
 # %%
 from IPython.display import Markdown
 
-from labkit.claims import leaderboard
-
 
 def claim_row(claim: str, metric: str, found: dict, origin: str, how: str) -> list[str]:
     shares = "; ".join(f"{system} {share or '–'}" for system, share in found.items())
@@ -571,7 +569,7 @@ for claim, metric in (("C1", "exact_match"), ("C5", "wrong_but_confident")):
         past = {system: interval(run["figures"][metric])}
         rows.append(claim_row(claim, metric, past, origin_of(run), "recorded"))
 header = ["claim", "measure", "result, 95 % interval", "date and hardware", "how"]
-Markdown(leaderboard.table(header, rows))
+Markdown(results.table(header, rows))
 
 # %%
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")

@@ -198,7 +198,7 @@ print(f"{len(answers)} questions, recorded {sat['date']}: {sat['config']['comman
 # Nordvind's papers. Numbers that the question holds already do not count.
 
 # %%
-from labkit import inventions
+from labkit import answer_metrics as inventions
 from labkit.corpus import read_documents
 
 folders = [settings.data_dir() / name for name in ("documents", "tables")]
@@ -560,7 +560,7 @@ rows = [
      f"{sat['date']}, {hardware.describe(hardware.Hardware(**sat['hardware']))}", "recorded"]
     for claim, measure in (("C1", "exact_match"), ("C5", "wrong_but_confident"))
 ]  # fmt: skip
-Markdown(leaderboard.table(header, rows))
+Markdown(results.table(header, rows))
 
 # %%
 from labkit.measure import peak_rss_bytes

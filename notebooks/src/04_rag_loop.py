@@ -372,7 +372,7 @@ check.build_prompt(build_prompt)
 # - c) something else that is wrong
 
 # %%
-from labkit import diagnose
+from labkit import answer_metrics as diagnose
 
 n_new, n_few = (24, 1) if settings.fast() else (rag.DEFAULTS.max_new_tokens, 16)
 
@@ -785,8 +785,6 @@ shown_here
 # %%
 from IPython.display import Markdown
 
-from labkit.claims import leaderboard
-
 how = "recorded" if runs is recorded else f"measured, {n_sample} questions"
 measures = (("C1", "exact_match"), ("C5", "wrong_but_confident"), ("C5", "citation_precision"))
 rows = []
@@ -794,7 +792,7 @@ for claim, name in (*measures, ("C5", "abstention_recall")):
     found = [f"{who} {interval(run['figures'][name]) or '–'}" for who, run in runs.items()]
     rows.append([claim, name.replace("_", " "), "; ".join(found), origin, how])
 header = ["claim", "measure", "result, 95 % interval", "date and hardware", "how"]
-Markdown(leaderboard.table(header, rows))
+Markdown(results.table(header, rows))
 
 # %%
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")

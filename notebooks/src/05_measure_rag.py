@@ -544,7 +544,8 @@ check.newer_wins(newer_wins)
 # blind. The careful one uses what the training questions chose.
 
 # %%
-from labkit import results, supersede
+from labkit import rerank as supersede
+from labkit import results
 from labkit.bench import updates as bench_updates
 
 deep = store.search_many(asked, k=20, mode="hybrid")
@@ -628,7 +629,8 @@ for cites in (True, False):
 # - c) none of them, much
 
 # %%
-from labkit import abstain, diagnose
+from labkit import answer_metrics as diagnose
+from labkit import retrieval_metrics as abstain
 
 scorer = rerank.lexical([c.passage for d in documents.values() for c in corpus.chunk_document(d)])
 train, whole = (exam.load_exam(part)[::few] for part in ("train", "test"))

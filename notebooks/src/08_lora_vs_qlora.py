@@ -55,6 +55,7 @@ import torch
 
 from labkit import catalogue, hardware, settings
 from labkit.classroom.checks import lesson_08 as check
+from labkit.planner import fit
 
 started = time.perf_counter()
 today = time.strftime("%Y-%m-%d")
@@ -275,7 +276,7 @@ else:
 # ## 2 Where the bytes are
 #
 # A step needs weights, gradients, optimizer states, activations kept for the backward pass, and logits.
-# `memory.predict` computes each from the model's shape. `rehearsal.rehearse` runs the real step on tensors
+# `fit.predict` computes each from the model's shape. `rehearsal.rehearse` runs the real step on tensors
 # without contents, and adds up what is alive. Neither needs the memory.
 
 # %%
@@ -285,9 +286,9 @@ from labkit.planner import shapes
 small = shapes.shape(MODEL)
 if settings.fast():
     small = replace(small, n_layers=2)
-step = shapes.StepConfig(batch=4, seq=512)
+step = memory.StepConfig(batch=4, seq=512)
 n_base = small.n_parameters()
-n_adapter = shapes.adapter_parameters(small, step)
+n_adapter = memory.adapter_parameters(small, step)
 print(f"{n_base:,} parameters; LoRA of rank 16 trains {n_adapter:,} = {n_adapter / n_base:.1%}")
 
 # %% [markdown]
@@ -345,7 +346,7 @@ plots_memory.memory_parts(
 # %%
 for checkpointing in (False, True):
     options = {"checkpointing": checkpointing, "answer_tokens": 128}
-    plans = {m: memory.predict(small, replace(step, method=m, **options)) for m in METHODS}
+    plans = {m: fit.predict(small, replace(step, method=m, **options)) for m in METHODS}
     told = ", ".join(f"{m} {plan.peak_bytes / hardware.GIB:.2f} GiB" for m, plan in plans.items())
     print(f"logits for the answers only, checkpointing {'on ' if checkpointing else 'off'}: {told}")
 
@@ -394,7 +395,7 @@ print("Linux (glibc): MALLOC_MMAP_THRESHOLD_=1048576 gives freed blocks back, an
 phi = shapes.shape(catalogue.GPU_MODEL)
 if settings.fast():
     phi = replace(phi, n_layers=2)
-row = shapes.StepConfig(seq=1024, checkpointing=True)
+row = memory.StepConfig(seq=1024, checkpointing=True)
 large = methods_report.rehearsed_bars(phi, row)
 caption = f"{phi.name}, 1 × 1024 tokens, bf16, checkpointing, {today}, {where}"
 plots_memory.memory_parts(large, card_bytes=16 * hardware.GIB, caption=caption).figure
@@ -645,7 +646,7 @@ Markdown(methods_report.sweep_table(swept.parts) if swept else SWEEPS)
 for method, run in runs.items():
     print(f"{method:6} {run.saved_bytes / 2**20:7.1f} MiB on disk")
 for rank in (2, 16, 64):
-    n = shapes.adapter_parameters(phi, replace(row, rank=rank))
+    n = memory.adapter_parameters(phi, replace(row, rank=rank))
     print(f"{phi.name}, rank {rank:2}: {4 * n / 2**20:6.0f} MiB in float32 (computed)")
 
 # %% [markdown]

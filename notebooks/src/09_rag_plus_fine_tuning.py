@@ -76,7 +76,8 @@ print(f"{base.name}; {store.count()} chunks; {len(train_questions)} questions to
 # is such an example, *closed book*.
 
 # %%
-from labkit import contexts, training_data
+from labkit import training_data
+from labkit import training_data as contexts
 
 lookups = [q for q in train_questions if q.kind == "lookup"]
 closed = training_data.closed_book_examples(lookups)[0]
@@ -162,7 +163,8 @@ examples = training_data.contrast_examples(chosen, store, k=2)
 print(f"{len(examples)} examples, {len(examples) - len(chosen)} of them to refuse")
 
 # %%
-from labkit import adapters, train
+from labkit import train
+from labkit import train as adapters
 
 folder = adapters.find(base.name)
 if folder is None:

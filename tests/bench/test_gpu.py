@@ -9,7 +9,7 @@ from labkit import hardware, results
 from labkit.bench import gpu as bench_gpu
 from labkit.bench import gpu_step
 from labkit.bench.gpu import Point
-from labkit.planner.shapes import StepConfig
+from labkit.memory import StepConfig
 
 TINY_STEP = StepConfig(method="lora", batch=1, seq=8, dtype="fp32")
 

@@ -6,8 +6,9 @@ import pytest
 
 from labkit import results
 from labkit.bench import memory as bench_memory
+from labkit.memory import StepConfig
 from labkit.planner import rehearsal
-from labkit.planner.shapes import SHAPES, StepConfig
+from labkit.planner.shapes import SHAPES
 
 MODEL = replace(SHAPES["SmolLM2-135M-Instruct"], n_layers=1)
 STEPS = [(MODEL, StepConfig(seq=seq)) for seq in (8, 16, 32)]

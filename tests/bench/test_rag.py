@@ -10,8 +10,7 @@ from labkit import results
 from labkit.bench import rag as bench_rag
 from labkit.bench import rag_variants
 from labkit.bench.rag_variants import DEFAULT, Tools, Variant, every_variant, find
-from labkit.ranks import per_question, unpack
-from labkit.retrieval_metrics import score_retrieval
+from labkit.retrieval_metrics import per_question, score_retrieval, unpack
 
 DOCUMENTS = {
     "A": "# Pump\n\nThe pump takes nine litres of oil. It stands beside the yard gate.",

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from labkit import hardware, ranks, results
+from labkit import hardware, results
+from labkit import retrieval_metrics as ranks
 from labkit.claims import records as verdict_records
 from labkit.claims import rules_memory as verdict_memory
 from labkit.claims import verdicts

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit import exam, inventions
+from labkit import answer_metrics as inventions
+from labkit import exam
 from labkit.claims.verdicts import of_parts
 from labkit.classroom.checks import lesson_01 as checks_01
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from labkit import measure
 from labkit import retrieval_metrics as evaluate_retrieval
-from labkit.supersede import newer_wins
+from labkit.rerank import newer_wins
 from labkit.types import Hit
 
 SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "05_measure_rag.py"

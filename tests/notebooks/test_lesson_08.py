@@ -10,7 +10,7 @@ import pytest
 from labkit import memory
 from labkit.bench import gpu as bench_gpu
 from labkit.bench import methods as bench_methods
-from labkit.planner.shapes import METHODS, StepConfig, adapter_parameters
+from labkit.memory import METHODS, StepConfig, adapter_parameters
 
 SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "08_lora_vs_qlora.py"
 WANTED = {"real_tokens_per_s", "learning_bytes"}

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from labkit import memory, results
+from labkit import results
 from labkit.bench import memory as bench_memory
-from labkit.planner import rehearsal
-from labkit.planner.shapes import SHAPES, ModelShape, StepConfig
+from labkit.memory import ModelShape, StepConfig
+from labkit.planner import fit, rehearsal
+from labkit.planner.shapes import SHAPES
 
 LIMIT = 0.05
 CLOSE = 0.02  # the formulas are better than they must be; a wrong term shows
@@ -46,7 +47,7 @@ def short(pair: tuple[ModelShape, StepConfig]) -> str:
 def test_predicted_peaks_are_within_5_percent_of_rehearsed_ones(pair) -> None:
     model, step = pair
     seen = rehearsal.rehearse(model, step)
-    plan = memory.predict(model, step)
+    plan = fit.predict(model, step)
     assert plan.peak_bytes == pytest.approx(seen.peak_bytes, rel=CLOSE)
     assert sum(seen.parts.values()) == seen.peak_bytes
     for part in ("weights", "adapters", "optimizer"):  # pieces of 512 bytes, and small buffers
@@ -66,7 +67,7 @@ def test_the_recorded_grid_is_within_5_percent_and_is_what_is_predicted_now() ->
     for point in run["figures"]["points"]:
         step = point["step"] | {"targets": tuple(point["step"]["targets"])}
         model = replace(SHAPES[point["model"]], n_layers=point["n_layers"])
-        plan = memory.predict(model, StepConfig(**step))
+        plan = fit.predict(model, StepConfig(**step))
         assert plan.peak_bytes == point["predicted_peak_bytes"]
         assert abs(plan.peak_bytes / point["rehearsed_peak_bytes"] - 1) <= LIMIT
     assert run["figures"]["largest_error"] <= LIMIT
@@ -86,7 +87,7 @@ def test_recorded_gpu_runs_are_within_5_percent_of_the_prediction() -> None:
         pytest.skip("no GPU run is recorded yet; on a CUDA machine run: make bench-gpu")
     for point in points:
         step = StepConfig(**point["step"] | {"targets": tuple(point["step"]["targets"])})
-        plan = memory.predict(SHAPES[point["model"]], step)
+        plan = fit.predict(SHAPES[point["model"]], step)
         assert plan.peak_bytes == pytest.approx(point["allocated_bytes"], rel=LIMIT)
 
 

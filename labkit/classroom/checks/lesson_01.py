@@ -7,7 +7,8 @@ Used by lesson 01, which imports this module as ``check``.
 
 from collections.abc import Iterator
 
-from labkit import exam, inventions
+from labkit import answer_metrics as inventions
+from labkit import exam
 from labkit.classroom.checks.check import Case, Mistake, exercise
 
 LONG = "Well, " + "as everybody in the tower knows, " * 7 + "it takes 1.6 kg."

@@ -18,7 +18,7 @@ from labkit.types import Interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from labkit.abstain import Point
+    from labkit.retrieval_metrics import Point
 
 
 def forest(

@@ -11,8 +11,7 @@ import operator
 from collections.abc import Mapping, Sequence
 
 from labkit import answer_metrics as evaluate_answers
-from labkit import exam
-from labkit.claims import leaderboard
+from labkit import exam, results
 from labkit.claims import records as verdict_records
 from labkit.claims.records import BASE, BOTH, LORA, QLORA, RAG
 from labkit.claims.verdicts import Records, Verdict, origin_of
@@ -176,7 +175,7 @@ def behaviour_table(records: Records) -> str:
         [cell, *(_told(share(records, cell, metric)) for metric in BEHAVIOUR)]
         for cell in cells(records)
     ]
-    return leaderboard.table(["cell", *BEHAVIOUR.values()], rows)
+    return results.table(["cell", *BEHAVIOUR.values()], rows)
 
 
 def goals(records: Records) -> str:
@@ -195,7 +194,7 @@ def goals(records: Records) -> str:
             reached = measured and KEEPS[bound](measured.mean, line)
             row.append(f"**{measured}**" if reached else _told(measured))
         rows.append(row)
-    return leaderboard.table(["", "goal", *combined], rows)
+    return results.table(["", "goal", *combined], rows)
 
 
 def size_points(run: Mapping) -> list[tuple[int, float, Interval]]:
@@ -231,7 +230,7 @@ def general_table(run: Mapping) -> str:
          f"{loss.mean:+.3f} ({loss.low:+.3f} to {loss.high:+.3f})"],
         ["sentences completed rightly", *map(str, means["completed"]), completed.in_points()],
     ]  # fmt: skip
-    return leaderboard.table(["", "base", "tuned", "tuned minus base"], rows)
+    return results.table(["", "base", "tuned", "tuned minus base"], rows)
 
 
 def four(records: Records) -> dict[str, Interval | None]:
@@ -274,7 +273,7 @@ def claims_table(verdicts: Sequence[Verdict], names: Sequence[str]) -> str:
         for v in verdicts
         if v.claim.name in names
     ]
-    return leaderboard.table(["", "claim", "verdict", "measured", "recorded"], rows)
+    return results.table(["", "claim", "verdict", "measured", "recorded"], rows)
 
 
 def _told(part: Interval | None) -> str:

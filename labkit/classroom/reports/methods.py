@@ -9,17 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from labkit import memory, results
+from labkit import results
 from labkit.bench import methods as bench_methods
 from labkit.bench import step_times
 from labkit.bench import sweeps as bench_sweeps
 from labkit.bench.methods import METHODS, tokens_per_s
-from labkit.claims import leaderboard
 from labkit.classroom.figures.memory import Bar
 from labkit.hardware import GIB, Hardware, describe
 from labkit.measure import paired_difference
-from labkit.planner import fitting, rehearsal
-from labkit.planner.shapes import ModelShape, StepConfig
+from labkit.memory import ModelShape, StepConfig
+from labkit.planner import fit, rehearsal
 from labkit.types import Interval, TrainResult
 
 NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA", "base": "base", "nf4": "base in NF4"}
@@ -95,7 +94,7 @@ def cost_table(comparison: Comparison) -> str:
             *(f"{size / GIB:.2f} GiB" if size else "–" for size in sizes),
             "–" if kept is None else f"{kept:.2f}",
         ])  # fmt: skip
-    return leaderboard.table(header, table)
+    return results.table(header, table)
 
 
 def exact_peak(comparison: Comparison, name: str) -> int | None:
@@ -120,7 +119,7 @@ def rehearsed_bars(shape: ModelShape, step: StepConfig) -> list[Bar]:
     """Return predicted beside rehearsed parts of one step, for each method."""
     bars = []
     for method in METHODS:
-        plan = memory.predict(shape, replace(step, method=method))
+        plan = fit.predict(shape, replace(step, method=method))
         seen = rehearsal.rehearse(shape, replace(step, method=method))
         bars.append(Bar(NAMES[method], plan.parts, seen.parts))
     return bars
@@ -131,11 +130,11 @@ def fits_table(shape: ModelShape, step: StepConfig, cards_gib: Sequence[int]) ->
     table = []
     for gib in cards_gib:
         longest = (
-            fitting.longest_sequence(shape, replace(step, method=method), gib * GIB)
+            fit.longest_sequence(shape, replace(step, method=method), gib * GIB)
             for method in METHODS
         )
         table.append([f"{gib} GiB", *(f"{n:,} tokens" if n else "does not fit" for n in longest)])
-    return leaderboard.table(["card", *(NAMES[method] for method in METHODS)], table)
+    return results.table(["card", *(NAMES[method] for method in METHODS)], table)
 
 
 def scores(comparison: Comparison) -> dict[str, dict[str, Interval | None]]:
@@ -219,7 +218,7 @@ def sweep_table(table: Mapping[str, Mapping[str, dict]]) -> str:
         for label, run in runs.items()
     ]  # fmt: skip
     header = ["knob", "setting", "loss, kept answers", "training", "trained", "on disk"]
-    return leaderboard.table(header, rows)
+    return results.table(header, rows)
 
 
 def spread(table: Mapping[str, Mapping[str, dict]]) -> dict[str, float]:
@@ -254,4 +253,4 @@ def claims_table(rows: Sequence[tuple[str, str, str]]) -> str:
     """
     header = ["claim", "what we found", "hardware and date", "kind"]
     table = [[*row, row[2].split()[0].strip(",;:")] for row in rows if row[1]]
-    return leaderboard.table(header, table)
+    return results.table(header, table)

@@ -8,9 +8,10 @@ Used by lesson 05.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from labkit import diagnose, ranks, results
+from labkit import answer_metrics as diagnose
+from labkit import results
+from labkit import retrieval_metrics as ranks
 from labkit.bench import rag as bench_rag
-from labkit.claims import leaderboard
 from labkit.measure import bootstrap_mean
 from labkit.types import Hit, Interval, Question
 
@@ -71,7 +72,7 @@ def choice_table(board: Board, *, places: int = 6, always: str = "hybrid") -> st
             cells = [str(Interval.of(metrics[m])) for m in ("hit_at_1", "hit_at_k", "ndcg_at_k")]
             to_default = Interval.of(row["difference"]).in_points()
             table.append([f"{place}", name, trained, *cells, to_default])
-    return leaderboard.table(header, table)
+    return results.table(header, table)
 
 
 def found_by_k(board: Board, names: Iterable[str]) -> dict[str, list[tuple[float, float]]]:
@@ -98,7 +99,7 @@ def reading_table(board: Board, names: Iterable[str]) -> str:
             shares = (row["metrics"]["hit_at_1"], row["found_in_reading_words"])
             words = f"{row['words_of_first']:.0f}"
             table.append([name, words, *(str(Interval.of(share)) for share in shares)])
-    return leaderboard.table(header, table)
+    return results.table(header, table)
 
 
 def by_kind(board: Board, names: Iterable[str]) -> dict[str, dict[str, float]]:
@@ -175,4 +176,4 @@ def claims_table(board: Board, exams: Mapping[str, dict | None], updates: dict |
         told = "; ".join(f"{mode} {share}" for mode, share in zip(modes, shares, strict=True))
         table.append(["C7", f"hit@1, {kind}", told, board.origin])
     header = ["claim", "measure", "result, 95 % interval", "recorded"]
-    return leaderboard.table(header, table)
+    return results.table(header, table)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from labkit import exam, inventions
+from labkit import answer_metrics as inventions
+from labkit import exam
 from labkit.classroom.checks import lesson_01 as checks_01
 from labkit.classroom.checks.check import UNTOUCHED, Exercise
 

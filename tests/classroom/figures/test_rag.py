@@ -2,8 +2,8 @@
 
 import pytest
 
-from labkit.abstain import Point
 from labkit.classroom.figures import rag as plots_rag
+from labkit.retrieval_metrics import Point
 from labkit.types import Interval
 
 

@@ -10,7 +10,8 @@ from labkit.bench import sweeps as bench_sweeps
 from labkit.claims import published
 from labkit.classroom.reports import methods as methods_report
 from labkit.classroom.reports.methods import Comparison
-from labkit.planner.shapes import StepConfig, shape
+from labkit.memory import StepConfig
+from labkit.planner.shapes import shape
 from labkit.types import Interval, TrainConfig, TrainResult
 
 LOG = [{"loss": 2.0, "seconds": 4.0, "tokens": 10}, {"loss": 1.0, "seconds": 1.0, "tokens": 30}]

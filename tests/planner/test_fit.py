@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from labkit.hardware import GIB
-from labkit.memory import predict
-from labkit.planner import fitting
-from labkit.planner.shapes import StepConfig, shape
+from labkit.memory import StepConfig
+from labkit.planner import fit
+from labkit.planner.fit import predict
+from labkit.planner.shapes import shape
 
 PHI = shape("Phi-3.5-mini-instruct")
 
@@ -15,7 +16,7 @@ PHI = shape("Phi-3.5-mini-instruct")
 @pytest.mark.parametrize("answers", [None, 256])
 def test_the_longest_sequence_fits_and_one_token_more_does_not(answers) -> None:
     step = StepConfig(method="qlora", seq=1024, answer_tokens=answers)
-    longest = fitting.longest_sequence(PHI, step, 12 * GIB)
+    longest = fit.longest_sequence(PHI, step, 12 * GIB)
     share = answers and answers * longest // 1024
     assert predict(PHI, replace(step, seq=longest, answer_tokens=share)).fits(12 * GIB)
     more = longest + 1
@@ -25,22 +26,22 @@ def test_the_longest_sequence_fits_and_one_token_more_does_not(answers) -> None:
 
 def test_the_largest_batch_fits_and_one_more_does_not() -> None:
     step = StepConfig(method="qlora", seq=512, checkpointing=True)
-    batch = fitting.largest_batch(PHI, step, 12 * GIB)
+    batch = fit.largest_batch(PHI, step, 12 * GIB)
     assert predict(PHI, replace(step, batch=batch)).fits(12 * GIB)
     assert not predict(PHI, replace(step, batch=batch + 1)).fits(12 * GIB)
 
 
 def test_nothing_fits_on_a_card_smaller_than_the_weights() -> None:
     step = StepConfig(method="full")
-    assert fitting.largest_batch(PHI, step, GIB) == 0
-    assert fitting.longest_sequence(PHI, step, GIB) == 0
-    assert fitting.cheapest_change(PHI, step, GIB) is None
+    assert fit.largest_batch(PHI, step, GIB) == 0
+    assert fit.longest_sequence(PHI, step, GIB) == 0
+    assert fit.cheapest_change(PHI, step, GIB) is None
 
 
 @pytest.mark.parametrize("gib", [6, 10, 16, 24, 40])
 def test_a_suggested_change_fits_and_none_of_it_is_needless(gib: int) -> None:
     start = StepConfig(method="full", batch=8, seq=2048)
-    change = fitting.cheapest_change(PHI, start, gib * GIB)
+    change = fit.cheapest_change(PHI, start, gib * GIB)
     assert change is not None and change.plan.fits(gib * GIB)
     assert change.plan == predict(PHI, change.step)
     for field in ("method", "batch", "checkpointing", "optimizer"):
@@ -55,6 +56,6 @@ def test_a_suggested_change_fits_and_none_of_it_is_needless(gib: int) -> None:
 def test_the_free_change_is_offered_first() -> None:
     start = StepConfig(method="lora", batch=4, seq=1024, checkpointing=True)
     need = predict(PHI, start).needed_bytes
-    change = fitting.cheapest_change(PHI, start, need - 1)
+    change = fit.cheapest_change(PHI, start, need - 1)
     assert change is not None
     assert change.words == ("logits for the answer only (--answer-tokens 256)",)

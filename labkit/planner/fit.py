@@ -1,0 +1,241 @@
+"""What fits on a card: the longest sequence, the largest batch, and the cheapest change.
+
+Knows: the order in which to give things up, cheapest in time and quality first.
+Does not know: how memory is predicted (``memory``).
+Used by lessons 08 and 11 and by ``plan``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from labkit.memory import (
+    ELEMENT_BYTES,
+    FP32,
+    METHODS,
+    MemoryPlan,
+    ModelShape,
+    StepConfig,
+    optimizer_bytes,
+    static_bytes,
+    target_names,
+    trained_bytes_each,
+    trained_tensors,
+)
+from labkit.planner.activations import backward_peak, block_operations, kept_bytes, norm_operation
+
+LOSS_BYTES = 3 * FP32  # a logit's log-probability, its gradient, and the gradient of that
+GATHERED_BLOCKS = 2  # FSDP fetches the next block while one computes
+LONGEST = 131_072
+LARGEST = 4096
+SHORTEST = 128
+NAMES = {"full": "full training", "lora": "LoRA", "qlora": "4-bit weights"}
+ANSWER_SHARE = 4  # assumed: a quarter of an example's tokens are the answer
+
+
+@dataclass(frozen=True)
+class Change:
+    """A step that fits, and what was changed to get there, in words."""
+
+    words: tuple[str, ...]
+    step: StepConfig
+    plan: MemoryPlan
+
+
+def longest_sequence(shape: ModelShape, step: StepConfig, card_bytes: int) -> int:
+    """Return the most tokens a sequence may have on such a card, 0 if not even one fits.
+
+    ``answer_tokens``, if set, keeps its share of the sequence.
+    """
+
+    def fits(seq: int) -> bool:
+        answers = step.answer_tokens and max(1, step.answer_tokens * seq // step.seq)
+        longer = replace(step, seq=seq, answer_tokens=answers)
+        return predict(shape, longer).fits(card_bytes)
+
+    return _largest(fits, LONGEST)
+
+
+def largest_batch(shape: ModelShape, step: StepConfig, card_bytes: int) -> int:
+    """Return the most sequences a step may have on such a card, 0 if not even one fits."""
+    return _largest(
+        lambda batch: predict(shape, replace(step, batch=batch)).fits(card_bytes), LARGEST
+    )
+
+
+def cheapest_change(shape: ModelShape, step: StepConfig, card_bytes: int) -> Change | None:
+    """Return the first step on the way down that fits, or ``None`` if nothing does.
+
+    The way down costs little at first and more later: logits only where there are labels,
+    an 8-bit optimizer, checkpointing (each block runs forward twice), a smaller batch with gradient
+    accumulation (same result, slower), adapters in place of full training, 4-bit weights, and a
+    shorter sequence last, because it cuts what the model can learn from.
+
+    Parameters
+    ----------
+    shape, step
+        What was asked for.
+    card_bytes
+        Memory of one card.
+    """
+    for smaller in _way_down(step):
+        if predict(shape, smaller).fits(card_bytes):
+            kept = _without_needless(shape, step, smaller, card_bytes)
+            return Change(_words(step, kept), kept, predict(shape, kept))
+    return None
+
+
+def _way_down(step: StepConfig) -> Iterator[StepConfig]:
+    if step.answer_tokens is None and step.seq >= ANSWER_SHARE:
+        step = replace(step, answer_tokens=step.seq // ANSWER_SHARE)
+        yield step
+    if step.optimizer == "adamw":
+        step = replace(step, optimizer="adamw_8bit")
+        yield step
+    if not step.checkpointing:
+        step = replace(step, checkpointing=True)
+        yield step
+    while step.batch > 1:
+        step = replace(step, batch=step.batch // 2)
+        yield step
+    for method in METHODS[METHODS.index(step.method) + 1 :]:
+        step = replace(step, method=method)
+        yield step
+    while step.seq > SHORTEST:
+        answers = step.answer_tokens and max(1, step.answer_tokens // 2)
+        step = replace(step, seq=step.seq // 2, answer_tokens=answers)
+        yield step
+
+
+def _without_needless(
+    shape: ModelShape, start: StepConfig, found: StepConfig, card_bytes: int
+) -> StepConfig:
+    """Take back, one by one, every change that the step fits without; the dearest first."""
+    for field in ("method", "batch", "checkpointing", "optimizer", "answer_tokens"):
+        if field == "answer_tokens" and found.seq != start.seq:
+            continue
+        undone = replace(found, **{field: getattr(start, field)})
+        if predict(shape, undone).fits(card_bytes):
+            found = undone
+    return found
+
+
+def _words(start: StepConfig, end: StepConfig) -> tuple[str, ...]:
+    phrases = {
+        "answer_tokens": f"logits for the answer only (--answer-tokens {end.answer_tokens})",
+        "optimizer": f"an 8-bit optimizer (--optimizer {end.optimizer})",
+        "checkpointing": "checkpointing (--checkpointing)",
+        "batch": f"batches of {end.batch} with gradient accumulation (--batch {end.batch})",
+        "method": f"{NAMES[end.method]} (--method {end.method})",
+        "seq": f"sequences of {end.seq} tokens (--seq {end.seq})",
+    }
+    return tuple(
+        text for field, text in phrases.items() if getattr(start, field) != getattr(end, field)
+    )
+
+
+def _largest(fits: Callable[[int], bool], limit: int) -> int:
+    """Return the largest number up to ``limit`` that fits, by halving: more never fits better."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def predict(shape: ModelShape, step: StepConfig) -> MemoryPlan:
+    """Predict the peak of one training step, by part, per device.
+
+    A step has four moments at which memory can be highest: the loss (everything kept, and the
+    logits), a block (the last one in the backward pass, when everything else is still kept), the
+    first block (full training: nearly all gradients exist), and the optimizer step. The largest
+    decides.
+
+    Parameters
+    ----------
+    shape
+        The model's numbers, from ``shapes.shape(name)``.
+    step
+        Method, batch (per device), length, formats, optimizer, checkpointing, adapters, devices.
+
+    Returns
+    -------
+    MemoryPlan
+        Bytes by part at the highest moment.
+
+    Examples
+    --------
+    >>> from labkit.planner.shapes import shape
+    >>> plan = predict(shape("Llama-3.1-8B"), StepConfig(method="qlora", checkpointing=True))
+    >>> plan.fits(16 * 2**30), plan.fits(6 * 2**30)
+    (True, False)
+    """
+    static = static_bytes(shape, step)
+    moments = _moments(shape, step)
+    moment = max(moments, key=lambda name: sum(moments[name].values()))
+    parts = static | {"gradients": 0, "activations": 0, "logits": 0} | moments[moment]
+    return _spread(shape, step, moment, parts)
+
+
+def _moments(shape: ModelShape, step: StepConfig) -> dict[str, dict[str, int]]:
+    """Return what each candidate moment needs on top of what is always there."""
+    size, full = ELEMENT_BYTES[step.dtype], step.method == "full"
+    block, norm = block_operations(shape, step), norm_operation(shape, step)
+    state, outer = size * step.tokens * shape.hidden, size * shape.vocabulary * shape.hidden
+    left = state if step.checkpointing else kept_bytes(block)
+    kept = shape.n_layers * left
+    inside, new = backward_peak(block)
+    if not step.checkpointing:
+        inside -= left  # part of what was kept
+    elif step.dtype != "fp32":
+        inside += state  # the checkpoint beside the first norm's copy of it in float32
+    # A frozen embedding needs no gradient, so the first norm keeps nothing.
+    last_norm = norm.kept if full or step.checkpointing else 0
+    trained = trained_bytes_each(step) * sum(trained_tensors(shape, step))
+    others = trained - sum(operation.gradient for operation in block)
+    if full and not shape.tied:
+        others -= outer  # the embedding's gradient comes last
+    head = outer if full else 0
+    arriving = _arriving_bytes(shape, step)
+    return {
+        "loss": {
+            "activations": kept + last_norm + state * full,
+            "logits": LOSS_BYTES * step.logit_rows * shape.vocabulary,
+        },
+        "last norm": {"activations": kept + last_norm + norm.scratch, "gradients": head},
+        "last block": {"activations": kept + inside + arriving, "gradients": head + new},
+        "first block": {"activations": left + inside + arriving, "gradients": others + new},
+        "end of backward": {"gradients": trained + 2 * head * shape.tied},
+        "optimizer step": {"gradients": trained},
+    }
+
+
+def _arriving_bytes(shape: ModelShape, step: StepConfig) -> int:
+    """Return the gradient that enters a block, and its copy in the last adapter's format."""
+    elements = step.tokens * shape.hidden
+    arriving = ELEMENT_BYTES[step.dtype] * elements
+    cast = step.method != "full" and step.adapter_dtype != step.dtype
+    if step.checkpointing and cast and "down_proj" in target_names(shape, step.targets):
+        arriving += ELEMENT_BYTES[step.adapter_dtype] * elements
+    return arriving
+
+
+def _spread(shape: ModelShape, step: StepConfig, moment: str, parts: dict[str, int]) -> MemoryPlan:
+    """Share the static parts among the devices, as FSDP's full sharding does."""
+    host = optimizer_bytes(shape, step)[1]
+    gathered = 0
+    if step.n_gpus > 1 or step.cpu_offload:
+        outer = ELEMENT_BYTES[step.dtype] * shape.outer_parameters()
+        blocks = parts["weights"] + parts["constants"] + parts["adapters"] - outer
+        if step.method == "full":  # a block's gradients are whole until they are shared out
+            blocks += parts["weights"] - outer
+        gathered = outer + GATHERED_BLOCKS * blocks // shape.n_layers
+        host = -(-host // step.n_gpus)
+        for part in ("weights", "constants", "adapters", "gradients", "optimizer"):
+            share = -(-parts[part] // step.n_gpus)
+            host += share if step.cpu_offload else 0
+            parts[part] = 0 if step.cpu_offload else share
+    return MemoryPlan(
+        model=shape.name, step=step, moment=moment, gathered=gathered, host_bytes=host, **parts
+    )
