@@ -18,6 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from labkit.corpus import split_sentences
+from labkit.embed import load_embedder
 from labkit.store.search import spread
 from labkit.types import Document, Hit, Mode, Scorer
 
@@ -204,6 +205,11 @@ def late_interaction(embedder: TokenEmbedder) -> Scorer:
         return [float((asked @ known[text].T).max(axis=1).mean()) for text in candidates]
 
     return score
+
+
+def course_scorer() -> Scorer:
+    """Return what ``Reranked`` takes, made of the course's own embedding model."""
+    return names_first(late_interaction(load_embedder()))
 
 
 def cross_encoder(folder: Path) -> Scorer:

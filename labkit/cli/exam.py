@@ -32,6 +32,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _exam(arguments: argparse.Namespace) -> int:
     from labkit import evaluate as sit_exam
+    from labkit import rerank
     from labkit.store import course as course_store
 
     run = sit_exam.sit(
@@ -41,7 +42,7 @@ def _exam(arguments: argparse.Namespace) -> int:
         k=arguments.k,
         limit=arguments.limit,
         store=course_store.open_course_store() if arguments.system in sit_exam.OPEN_BOOK else None,
-        scorer=course_store.course_scorer() if arguments.rerank else None,
+        scorer=rerank.course_scorer() if arguments.rerank else None,
         label=arguments.label,
         progress=not arguments.json,
     )

@@ -111,8 +111,8 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
     if data in ("closed-book", "both-books"):
         examples += training_data.closed_book_examples(answerable)
     if data != "closed-book":
-        from labkit.rerank import Reranked
-        from labkit.store.course import course_scorer, open_course_store
+        from labkit.rerank import Reranked, course_scorer
+        from labkit.store.course import open_course_store
 
         store = open_course_store()
         searcher = Reranked(store, course_scorer()) if rerank else store
