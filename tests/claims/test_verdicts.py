@@ -353,9 +353,9 @@ def test_the_committed_page_is_what_the_records_say() -> None:
 
 
 def test_every_command_a_verdict_waits_for_is_one_the_doors_accept() -> None:
-    from labkit.cli.main import build_parser
+    from labkit.cli.main import parse
 
     for told in verdict_records.COMMANDS.values():
         for command in told.split(" && "):
             if command.startswith("python -m labkit "):
-                build_parser().parse_args(command.split()[3:])
+                parse(command.split()[3:])
