@@ -291,10 +291,10 @@ for system, share in shares.items():
     print(f"{system}: {share}, n = {share.n}")
 
 # %%
-from labkit.classroom.figures import plots
+from labkit.classroom import figures
 
 gain = round(100 * (shares["with RAG"].mean - shares["model alone"].mean))
-plots.bars(
+figures.bars(
     {system: {"exact match": share} for system, share in shares.items()},
     title=f"The papers in the prompt: {gain:+d} points on {len(sample)} questions",
     ylabel="right answers (%)",
@@ -363,9 +363,8 @@ if len(measured) == len(files):
     pages = measured["with RAG"]["figures"]["retrieval"]["hybrid"]
     parts["right page found"] = {kind: interval(pages[kind]["hit_at_1"]) for kind in pages}
     finding = ", ".join(f"{name} {100 * part['all'].mean:.0f} %" for name, part in parts.items())
-    kinds = {kind: kind.replace("un", "un-\n") for kind in (*exam.KINDS, "all")}
-    axes = plots.bars(
-        {label: {name: parts[name].get(kind) for name in parts} for kind, label in kinds.items()},
+    axes = figures.bars(
+        {kind: {name: parts[name].get(kind) for name in parts} for kind in (*exam.KINDS, "all")},
         title=f"The whole exam: {finding}",
         ylabel="share of questions (%)",
         caption=f"95 % interval; {llm.name}; recorded {origin_of(measured['with RAG'])}",
@@ -405,9 +404,10 @@ share_of_model = with_rag["generate"] / sum(with_rag.values())
 print(f"model alone {sum(bare.values()):.2f} s, with RAG {sum(with_rag.values()):.2f} s an answer")
 
 # %%
-plots.stages(
+figures.stacked(
     {"with RAG": with_rag, "model alone": bare},
     title=f"The model takes {100 * share_of_model:.0f} % of a RAG answer's time",
+    xlabel="seconds",
     caption=f"mean of {len(four)} answers, one at a time; {llm.name}; this run, {where}",
 ).figure
 

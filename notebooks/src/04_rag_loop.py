@@ -239,11 +239,11 @@ def share_found(kind, k):
 
 
 # %%
-from labkit.classroom.figures import plots
+from labkit.classroom import figures
 
 today = time.strftime("%Y-%m-%d")
 kinds = dict.fromkeys(kind for kind, _ in relevant)
-plots.lines(
+figures.lines(
     {kind: [(k, 100 * share_found(kind, k)) for k in range(1, 11)] for kind in kinds},
     title=f"The proof comes first for {share_found('all', 1):.0%} of the questions, "
     f"within ten for {share_found('all', 10):.0%}",
@@ -596,7 +596,7 @@ refused, fooled = diagnose.threshold_errors(by_cosine, has_answer, threshold)
 grid = [0.40 + 0.02 * step for step in range(24)]
 errors = [diagnose.threshold_errors(by_cosine, has_answer, cut) for cut in grid]
 series = ("answerable, but refused", "unanswerable, but answered")
-plots.lines(
+figures.lines(
     {n: [(t, 100 * e[i]) for t, e in zip(grid, errors, strict=True)] for i, n in enumerate(series)},
     title=f"Where the errors balance, the rule refuses {refused:.0%} of the answerable\n"
     f"and answers {fooled:.0%} of the unanswerable questions",
@@ -695,7 +695,7 @@ print(f"From here on: {origin}")
 # %%
 share = {name: run["figures"]["exact_match"]["mean"] for name, run in runs.items()}
 kinds_sat = {name: run["figures"]["by_kind"] for name, run in runs.items()}
-plots.bars(
+figures.bars(
     {kind: {who: interval(kinds_sat[who].get(kind)) for who in runs} for kind in exam.KINDS},
     title=f"Right answers: {share['closed book']:.0%} closed book, {share['RAG']:.0%} with RAG",
     ylabel="questions answered right (%)",
@@ -720,10 +720,11 @@ for question, passages in zip(sat, shown_then, strict=True):
     blame[question.kind][diagnose.find_fault(question, passages, right=was_right[question.id])] += 1
 
 _, unread, unfound = (sum(row[name] for row in blame.values()) for name in diagnose.VERDICTS)
-plots.counts(
+figures.stacked(
     blame,
     title=f"Of {unread + unfound} wrong answers, {unread} had all of their proof before the model",
     xlabel="share of each kind (%), counts in the bars",
+    counts=True,
     caption=origin,
 ).figure
 

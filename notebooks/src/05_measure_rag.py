@@ -268,6 +268,7 @@ check.sign_flip(sign_flip)
 # variant met the same test questions, in a recorded run. All weights were tuned on training questions.
 
 # %%
+from labkit.classroom.reports import claims_table
 from labkit.classroom.reports import rag as rag_report
 
 board = rag_report.load_board(test, hits)
@@ -298,13 +299,14 @@ single = [
 ]  # fmt: skip
 
 # %%
-from labkit.classroom.figures import rag as plots_rag
+from labkit.classroom import figures
 
 changes = rag_report.differences(board, single)
 sure = [name for name, gap in changes.items() if gap.excludes_zero]
-plots_rag.forest(
+figures.forest(
     changes,
     title=f"{len(sure)} of {len(changes)} single changes make a difference that excludes zero",
+    xlabel="change of hit@1 (percentage points)",
     caption=f"against hybrid, 60 words, headings; {board.n} test questions, {board.origin}",
 ).figure
 
@@ -368,11 +370,9 @@ for stage, seconds in stopwatch.seconds.items():
 # And k, how many passages to take? The ranks of the evidence were recorded, so every k can be read off.
 
 # %%
-from labkit.classroom.figures import plots
-
 by_k = rag_report.found_by_k(board, dict.fromkeys(("vector", "text", "hybrid", chosen)))
 ahead = [best - plain for (_, best), (_, plain) in zip(by_k[chosen], by_k["vector"], strict=True)]
-plots.lines(
+figures.lines(
     by_k,
     title=f"Ahead of vector search by {ahead[0]:.0f} points at k = 1, by {ahead[-1]:.0f} at k = 10",
     xlabel="passages taken (k)",
@@ -408,11 +408,12 @@ Markdown(rag_report.reading_table(board, sizes))
 # %%
 shown = ["vector", "text", "hybrid", "hybrid, no headings", "linear", "hybrid, rewriting", chosen]
 by_kind = rag_report.by_kind(board, shown)
-hardest = min(by_kind["hybrid"], key=by_kind["hybrid"].get)
-plots_rag.heat(
+hardest, lowest = min(by_kind["hybrid"].items(), key=lambda item: item[1].mean)
+figures.heat(
     by_kind,
-    title=f"Hardest for the default: {hardest}, {by_kind['hybrid'][hardest]:.0%} have their proof first",
-    label="hit@1 (%), best of each column in bold",
+    title=f"Hardest for the default: {hardest}, {lowest.mean:.0%} have their evidence first",
+    xlabel="hit@1 (%), best of each column in bold",
+    best=True,
     caption=f"{board.n} test questions, {board.origin}",
 ).figure
 
@@ -436,10 +437,11 @@ asked_of = zip(test, hits["hybrid"], marks["hybrid"], strict=True)
 failed = [(q, found[0]) for q, found, m in asked_of if not m[0]]
 causes = rag_report.causes(failed, documents)
 stale = sum(row.get("old manual", 0) for row in causes.values())
-plots.counts(
+figures.stacked(
     causes,
     title=f"{len(failed)} first passages are wrong; {stale} of them are superseded manuals",
     xlabel="what stands first instead (% of the failures of each kind, counts in the bars)",
+    counts=True,
     caption=f"hybrid, {len(test)} test questions, {today}, {where}",
 ).figure
 
@@ -567,17 +569,17 @@ for name, share in (("blind", 0.0), ("careful", careful)):
 
 # %%
 if updates:
-    figures = updates["figures"]
-    n_new, seconds = figures["bulletins"]["n_documents"], figures["reingest_s"]
-    print(f"{n_new} bulletins, {figures['bulletins']['n_chunks']} chunks: {seconds:.1f} s")
-    print(f"old version gives the old hits: {figures['old_version_gives_old_hits']}")
+    changed = updates["figures"]
+    n_new, seconds = changed["bulletins"]["n_documents"], changed["reingest_s"]
+    print(f"{n_new} bulletins, {changed['bulletins']['n_chunks']} chunks: {seconds:.1f} s")
+    print(f"old version gives the old hits: {changed['old_version_gives_old_hits']}")
 else:
     print(f"not recorded yet; run: {bench_updates.COMMAND}. Retrieval alone, live:")
 
 # %%
 states = rag_report.update_states(updates, right["hybrid"])
 told = (f"{state} {share.mean:.0%}" for state, share in states["passage: new"].items())
-plots.bars(
+figures.bars(
     states,
     title="New value first: " + ", ".join(told),
     ylabel="questions of kind updated (%)",
@@ -649,12 +651,12 @@ points = {name: abstain.choose_threshold(values, can_train) for name, values in 
 curves = {name: abstain.precision_recall(on_test[name], can_test) for name in ("cosine", "lead")}
 reached = {name: abstain.at_threshold(c, points[name].threshold) for name, c in curves.items()}
 base_rate = 1 - np.mean(can_test)
-plots_rag.precision_recall(
+figures.precision_recall(
     curves,
     base_rate=base_rate,
     chosen=reached,
-    title=f"At the chosen threshold {reached['cosine'].precision:.0%} of the refused had no answer;\n"
-    f"refusing by coin: {base_rate:.0%}",
+    title=f"At the chosen threshold {reached['cosine'].precision:.0%} of the abstentions are right;\n"
+    f"abstaining by coin: {base_rate:.0%}",
     caption=f"{len(whole)} test questions, thresholds from {len(train)} training questions, {today}",
 ).figure
 
@@ -729,14 +731,12 @@ if not attacks:
 shares = rag_report.attack_shares(rates)
 n_attacked = next(iter(shares.values()))["obeyed"].n
 worst, unseen = (max(row[k].mean for row in shares.values()) for k in ("obeyed", "trusted"))
-attacked = plots.bars(
+figures.bars(
     shares,
     title=f"Up to {worst:.0%} obey; {unseen:.0%} get past a check that trusts no uploads",
     ylabel="attacked questions (%)",
     caption=f"{n_attacked} questions a group, {llm.name}, {attacks['date'] if attacks else today}",
-)
-attacked.get_legend().set_bbox_to_anchor((0.5, -0.25))
-attacked.figure
+).figure
 
 # %% [markdown]
 # **Explain.** (c). The template's marks work where they are let through; `rag.plain` nearly closes that
@@ -781,7 +781,7 @@ attacked.figure
 
 # %%
 exams = {"closed book": results.load(f"exam-base-{llm.name.lower()}"), "RAG": sat}
-Markdown(rag_report.claims_table(board, exams, updates))
+Markdown(claims_table(rag_report.claims(board, exams, updates)))
 
 # %%
 workshop.cleanup()
