@@ -1,9 +1,10 @@
-"""Sitting the exam: a system answers every test question and gets its row on the leaderboard.
+"""Sitting the exam: a system answers every test question, and the run is scored and recorded.
 
 Knows: how to run ``base`` and ``lora`` (closed book), ``rag`` and ``both`` (with passages) over the
-exam, score them and record the run; ``lora`` and ``both`` ask a fine-tuned model.
-Does not know: how an answer is made (``rag``) or scored (``exam``).
-Used by ``python -m labkit exam`` and lessons 01, 04, 05 and 09.
+exam; ``lora`` and ``both`` ask a fine-tuned model.
+Does not know: how an answer is made (``rag``) or scored (``exam``), nor the page that all runs
+stand on (``claims.leaderboard``).
+Used by ``python -m labkit exam`` and lessons 00, 04 and 05.
 """
 
 import json
@@ -13,13 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, get_args
 
-from labkit import answer_metrics as evaluate_answers
-from labkit import catalogue, exam, rag, results, settings
-from labkit import retrieval_metrics as evaluate_retrieval
-from labkit.claims import leaderboard
+from labkit import answer_metrics, catalogue, exam, rag, results, settings
 from labkit.models import RESULT_FILE, LanguageModel, load_language_model
 from labkit.rerank import Reranked
-from labkit.types import Mode, Scorer
+from labkit.results import rests_on
+from labkit.retrieval_metrics import summarise_retrieval
+from labkit.types import Mode, Question, Scorer, Searcher
 
 System = Literal["base", "rag", "lora", "both"]
 OPEN_BOOK = ("rag", "both")
@@ -45,14 +45,14 @@ def sit(
     tuned: Path | None = None,
     k: int | None = None,
     limit: int | None = None,
-    store: rag.Searcher | None = None,
+    store: Searcher | None = None,
     scorer: Scorer | None = None,
     llm: LanguageModel | None = None,
     folder: Path | None = None,
     label: str = "",
     progress: bool = False,
 ) -> dict:
-    """Run the exam with one system and return the recorded run as a dict.
+    """Run the exam with one system and return the run's configuration and figures.
 
     Parameters
     ----------
@@ -65,11 +65,11 @@ def sit(
     k
         Passages shown to the model; ``None`` takes what suits it (``catalogue.passages_for``).
     limit
-        Ask only this many questions, spread over all kinds; such a run is not recorded.
+        Ask only this many questions, spread over the exam; such a run is not recorded.
     scorer
         Reranks what the store finds before it is shown; see ``rerank.Reranked``.
     folder
-        Where to record; ``data/results`` unless given.
+        Where to record; ``data/results`` unless given, and never that in fast mode.
     label
         Ends the record's name, so that it does not replace that of another fine-tuned model.
 
@@ -77,8 +77,64 @@ def sit(
     ------
     ValueError
         If there is no such system, one with passages has no store, a tuned one no folder or an
-        untuned one has one, ``limit`` or ``k`` is below 1, or the label is no plain word.
+        untuned one has one, ``limit`` or ``k`` is below 1, the label is no plain word, or a fast
+        run would be recorded.
     """
+    _refuse_wrong_options(system, tuned=tuned, k=k, limit=limit, store=store, label=label)
+    if limit is None:
+        results.refuse_fast(folder)
+    questions = every_nth(exam.load_exam("test"), limit)
+    llm = llm or load_language_model(model, tuned=tuned)
+    shown = k or catalogue.passages_for(llm.name)
+    searched = store if system in OPEN_BOOK else None
+    read = Reranked(searched, scorer) if searched and scorer else searched
+    start = time.perf_counter()
+    said = _ask(questions, llm, read, shown, progress=progress)
+    figures = _score(questions, said) | {"wall_s": time.perf_counter() - start}
+    figures["retrieval"] = _retrieval(questions, searched) if searched else None
+    config = _config(system, llm.name, shown, len(questions), tuned, reranked=bool(scorer))
+    if label:
+        config |= {"label": label, "command": f"{config['command']} --label {label}"}
+    if limit is None:
+        stands_on = rests_on(search=searched is not None)
+        results.record(_run_name(config), figures, config=config, folder=folder, rests_on=stands_on)
+    return {"config": config, "figures": figures}
+
+
+def every_nth(questions: list[Question], limit: int | None) -> list[Question]:
+    """Return ``limit`` questions spread evenly over the exam, or all of them."""
+    if limit is None or limit >= len(questions):
+        return questions
+    return [questions[i * len(questions) // limit] for i in range(limit)]
+
+
+def render(run: dict) -> str:
+    """Return the scores of one run as a table for a terminal."""
+    config, figures = run["config"], run["figures"]
+    head = f"{config['system']} with {config['model']}, {config['n_questions']} questions"
+    lines = [f"{head}, {figures['wall_s']:.0f} s"]
+    lines += [f"  {label:28} {_percent(figures[name])}" for name, label in SHOWN.items()]
+    parts = figures["by_kind"] | figures["by_held_out"]
+    lines += [f"  exact match, {part:15} {_percent(share)}" for part, share in parts.items()]
+    return "\n".join(lines)
+
+
+def _percent(share: dict | None) -> str:
+    if share is None:
+        return "–"
+    mean, low, high = (100 * share[name] for name in ("mean", "low", "high"))
+    return f"{mean:5.1f} %  (95 %: {low:.0f}–{high:.0f}, n = {share['n']})"
+
+
+def _refuse_wrong_options(
+    system: str,
+    *,
+    tuned: Path | None,
+    k: int | None,
+    limit: int | None,
+    store: Searcher | None,
+    label: str,
+) -> None:
     if system not in get_args(System):
         raise ValueError(f"There is no system {system!r}; choose {', '.join(get_args(System))}.")
     if limit is not None and limit < 1:
@@ -94,28 +150,6 @@ def sit(
             f"The systems {' and '.join(TUNED)} need a fine-tuned model (--tuned FOLDER, made by "
             f"labkit finetune), the others take none; this is {system!r}."
         )
-    questions = every_nth(exam.load_exam("test"), limit)
-    llm = llm or load_language_model(model, tuned=tuned)
-    shown = k or catalogue.passages_for(llm.name)
-    read = store if system in OPEN_BOOK else None
-    if read and scorer:
-        read = Reranked(read, scorer)
-    start = time.perf_counter()
-    answers, scores = _answer_and_score(questions, llm, read, shown, progress)
-    wall_s = time.perf_counter() - start
-    config = _config(system, llm.name, shown, len(questions), tuned, reranked=bool(scorer))
-    if label:
-        config |= {"label": label, "command": f"{config['command']} --label {label}"}
-    figures = {
-        **evaluate_answers.summarise_answers(questions, scores),
-        "wall_s": wall_s,
-        "retrieval": _retrieval(questions, store) if store and system in OPEN_BOOK else None,
-        "answers": answers,
-    }
-    if limit is None:
-        results.record(_run_name(config), figures, config=config, folder=folder)
-        leaderboard.write(folder=folder)
-    return {"config": config, "figures": figures}
 
 
 def _config(
@@ -137,48 +171,27 @@ def _config(
 
 def _run_name(config: dict) -> str:
     """Name the run ``exam-SYSTEM-MODEL``; what is not the usual way follows."""
-    name = f"{results.LEADERBOARD_PREFIX}{config['system']}-{config['model'].lower()}"
     method = config.get("training", {}).get("method", "lora")
     usual = config["k"] in (None, catalogue.passages_for(config["model"]))
-    name += ("" if method == "lora" else f"-{method}") + ("" if usual else f"-k{config['k']}")
-    name += "-reranked" if "reranked" in config else ""
-    return name + (f"-{config['label']}" if "label" in config else "")
+    unusual = {
+        method: method != "lora",
+        f"k{config['k']}": not usual,
+        "reranked": "reranked" in config,
+        config.get("label"): "label" in config,
+    }
+    name = f"{results.LEADERBOARD_PREFIX}{config['system']}-{config['model'].lower()}"
+    return "-".join([name, *(str(word) for word, is_so in unusual.items() if is_so)])
 
 
-def every_nth(questions: list[exam.Question], limit: int | None) -> list[exam.Question]:
-    """Return ``limit`` questions spread evenly over the exam, or all of them."""
-    if limit is None or limit >= len(questions):
-        return questions
-    return [questions[i * len(questions) // limit] for i in range(limit)]
-
-
-def render(run: dict) -> str:
-    """Return the scores of one run as a table for a terminal."""
-    config, figures = run["config"], run["figures"]
-    head = f"{config['system']} with {config['model']}, {config['n_questions']} questions"
-    lines = [f"{head}, {figures['wall_s']:.0f} s"]
-    lines += [f"  {label:28} {_percent(figures[name])}" for name, label in SHOWN.items()]
-    parts = figures["by_kind"] | figures["by_held_out"]
-    lines += [f"  exact match, {part:15} {_percent(share)}" for part, share in parts.items()]
-    return "\n".join(lines)
-
-
-def _percent(share: dict | None) -> str:
-    if share is None:
-        return "–"
-    return (
-        f"{100 * share['mean']:5.1f} %  (95 %: {100 * share['low']:.0f}–{100 * share['high']:.0f}, "
-        f"n = {share['n']})"
-    )
-
-
-def _answer_and_score(
-    questions: list[exam.Question],
+def _ask(
+    questions: list[Question],
     llm: LanguageModel,
-    store: rag.Searcher | None,
+    store: Searcher | None,
     k: int,
+    *,
     progress: bool,
-) -> tuple[list[dict], list[exam.AnswerScore]]:
+) -> list[tuple[str, list[str]]]:
+    """Return each answer's text and the documents it cites."""
     from tqdm import tqdm
 
     asked = [question.question for question in questions]
@@ -188,31 +201,31 @@ def _answer_and_score(
             bar.update(done - bar.n)
 
         if store is None:
-            generations = rag.answer_closed_book(asked, llm, on_progress=show)
-            said = [(g.text, exam.cited_ids(g.text)) for g in generations]
-        else:
-            config = rag.RagConfig(k=k)
-            answers = rag.answer_batch(asked, store, llm, config=config, on_progress=show)
-            said = [(answer.text, answer.cited_ids) for answer in answers]
+            texts = [g.text for g in rag.answer_closed_book(asked, llm, on_progress=show)]
+            return [(text, exam.cited_ids(text)) for text in texts]
+        answers = rag.answer_batch(asked, store, llm, config=rag.RagConfig(k=k), on_progress=show)
+        return [(answer.text, answer.cited_ids) for answer in answers]
+
+
+def _score(questions: list[Question], said: list[tuple[str, list[str]]]) -> dict:
     scores = [
         exam.score_answer(question, text, citations=cited)
         for question, (text, cited) in zip(questions, said, strict=True)
     ]
-    rows = [
+    answers = [
         {"id": question.id, "text": text, "cited": cited, "exact_match": score.exact_match}
         for question, (text, cited), score in zip(questions, said, scores, strict=True)
     ]
-    return rows, scores
+    return answer_metrics.summarise_answers(questions, scores) | {"answers": answers}
 
 
-def _retrieval(questions: list[exam.Question], store: rag.Searcher) -> dict:
+def _retrieval(questions: list[Question], store: Searcher) -> dict:
     """Return how often each way of searching finds the evidence, overall and by kind."""
-    answerable = [question for question in questions if question.evidence]
-    asked = [question.question for question in answerable]
+    asked = [question.question for question in questions]
     summaries = {}
     for mode in get_args(Mode):
         hits = store.search_many(asked, k=RETRIEVAL_DEPTH, mode=mode)
-        summary = evaluate_retrieval.summarise_retrieval(answerable, hits, k=RETRIEVAL_DEPTH)
+        summary = summarise_retrieval(questions, hits, k=RETRIEVAL_DEPTH)
         summaries[mode] = {
             kind: {name: asdict(interval) for name, interval in metrics.items()}
             for kind, metrics in summary.items()

@@ -1,6 +1,7 @@
 """The door ``python -m labkit exam``: one system sits the exam.
 
-Knows: arguments. Does not know: how an exam is sat or scored (``sit_exam``).
+Knows: arguments, and that a recorded run joins the leaderboard. Does not know: how an exam is sat
+or scored (``evaluate``).
 Used by ``__main__``.
 """
 
@@ -25,25 +26,33 @@ def add(commands: argparse._SubParsersAction) -> None:
     command.add_argument(
         "--label", default="", help="ends the record's name; else one replaces another"
     )
-    command.add_argument("--limit", type=positive, help="only the first N questions; not recorded")
+    command.add_argument(
+        "--limit", type=positive, help="only N questions, spread over the exam; not recorded"
+    )
     json_flag(command)
     command.set_defaults(run=_exam)
 
 
 def _exam(arguments: argparse.Namespace) -> int:
-    from labkit import evaluate as sit_exam
-    from labkit.store import course as course_store
+    from labkit import evaluate, results
+    from labkit.claims import leaderboard
+    from labkit.store import course
 
-    run = sit_exam.sit(
+    recorded = arguments.limit is None
+    if recorded:
+        results.refuse_fast()
+    run = evaluate.sit(
         arguments.system,
         model=arguments.model,
         tuned=arguments.tuned,
         k=arguments.k,
         limit=arguments.limit,
-        store=course_store.open_course_store() if arguments.system in sit_exam.OPEN_BOOK else None,
-        scorer=course_store.course_scorer() if arguments.rerank else None,
+        store=course.open_course_store() if arguments.system in evaluate.OPEN_BOOK else None,
+        scorer=course.course_scorer() if arguments.rerank else None,
         label=arguments.label,
         progress=not arguments.json,
     )
-    print_result(sit_exam.render(run), run, arguments.json)
+    if recorded:
+        leaderboard.write()
+    print_result(evaluate.render(run), run, arguments.json)
     return 0

@@ -256,11 +256,10 @@ for hit in store.search(pressure.question, k=3):
 # judges another.
 
 # %%
-from labkit import evaluate as sit_exam
-from labkit import settings
+from labkit import evaluate, settings
 
 n_asked = 4 if settings.fast() else 12
-sample = sit_exam.every_nth(list(questions.values()), n_asked)
+sample = evaluate.every_nth(list(questions.values()), n_asked)
 asked = [question.question for question in sample]
 print(f"{len(sample)} of {len(questions)} questions: {', '.join(q.kind for q in sample)}")
 

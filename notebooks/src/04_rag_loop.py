@@ -667,12 +667,11 @@ check.choose_threshold(choose_threshold)
 # Commit to one before you run.
 
 # %%
-from labkit import evaluate as sit_exam
-from labkit import results
+from labkit import evaluate, results
 
 n_sample, live, recorded = 2 if settings.fast() else 16, {}, {}
 for name, system in (("closed book", "base"), ("RAG", "rag")):
-    live[name] = sit_exam.sit(system, limit=n_sample, store=store, llm=llm)
+    live[name] = evaluate.sit(system, limit=n_sample, store=store, llm=llm)
     recorded[name] = results.load(f"exam-{system}-{llm.name.lower()}")
 
 

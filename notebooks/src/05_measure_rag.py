@@ -598,10 +598,10 @@ plots.bars(
 # %%
 sat = results.load(f"exam-rag-{llm.name.lower()}")
 if sat is None:
-    from labkit import evaluate as sit_exam
+    from labkit import evaluate
 
     print("not recorded yet; run: python -m labkit exam --system rag. A live sample stands in.")
-    sat = sit_exam.sit("rag", limit=4, store=store, llm=llm)
+    sat = evaluate.sit("rag", limit=4, store=store, llm=llm)
 answers = {row["id"]: row for row in sat["figures"]["answers"]}
 sat_questions = [q for q in exam.load_exam("test") if q.id in answers]
 
