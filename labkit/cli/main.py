@@ -217,6 +217,6 @@ def _open_store(db: str, *, create: bool, embedder: str | None = None) -> "Store
 
 
 def _course_store() -> "Store":
-    from labkit.store import course as course_store
+    from labkit.store import course
 
-    return course_store.open_course_store()
+    return course.open_course_store()

@@ -18,7 +18,7 @@ from labkit.types import Interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from labkit.retrieval_metrics import Point
+    from labkit.retrieval_metrics import Threshold
 
 
 def forest(
@@ -94,10 +94,10 @@ def heat(
 
 
 def precision_recall(
-    curves: Mapping[str, Sequence[Point]],
+    curves: Mapping[str, Sequence[Threshold]],
     *,
     base_rate: float,
-    chosen: Mapping[str, Point] | None = None,
+    chosen: Mapping[str, Threshold] | None = None,
     title: str,
     caption: str = "",
     ax: Axes | None = None,
@@ -107,7 +107,7 @@ def precision_recall(
     Parameters
     ----------
     curves
-        ``{"cosine": [Point, …], …}``, as ``abstain.precision_recall`` gives them.
+        ``{"cosine": [Threshold, …], …}``, as ``retrieval_metrics.precision_recall`` gives them.
     base_rate
         Share of unanswerable questions: the precision of refusing by coin.
     chosen

@@ -10,8 +10,7 @@ Used by lesson 09.
 import operator
 from collections.abc import Mapping, Sequence
 
-from labkit import answer_metrics as evaluate_answers
-from labkit import exam, results
+from labkit import answer_metrics, exam, results
 from labkit.claims import records as verdict_records
 from labkit.claims.records import BASE, BOTH, LORA, QLORA, RAG
 from labkit.claims.verdicts import Records, Verdict, origin_of
@@ -92,7 +91,7 @@ def share(
     cell
         A key of ``FOUR`` or ``MORE``.
     metric
-        A key of ``evaluate_answers.METRICS``.
+        A key of ``answer_metrics.METRICS``.
     kinds, held_out
         Which kinds count, and whether only questions of held-out (or of the other) documents do.
     """
@@ -102,7 +101,7 @@ def share(
         if question.kind in kinds and held_out in (None, question.held_out)
     }
     scores = records.scores((FOUR | MORE)[cell])
-    return evaluate_answers.average([scores[i] for i in sorted(scores.keys() & wanted)], metric)
+    return answer_metrics.average([scores[i] for i in sorted(scores.keys() & wanted)], metric)
 
 
 def by_kind(records: Records, *, more: bool = True) -> dict[str, dict[str, float | None]]:

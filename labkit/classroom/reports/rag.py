@@ -8,9 +8,7 @@ Used by lesson 05.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from labkit import answer_metrics as diagnose
-from labkit import results
-from labkit import retrieval_metrics as ranks
+from labkit import answer_metrics, results, retrieval_metrics
 from labkit.bench import rag as bench_rag
 from labkit.measure import bootstrap_mean
 from labkit.types import Hit, Interval, Question
@@ -79,11 +77,11 @@ def found_by_k(board: Board, names: Iterable[str]) -> dict[str, list[tuple[float
     """Return for each variant and k the percent of questions with evidence among the first k."""
     series = {}
     for name in names:
-        first = [min((r for r in rs if r), default=ranks.DEPTH + 1)
-                 for rs in ranks.unpack(board.rows[name]["ranks"])]  # fmt: skip
+        first = [min((r for r in rs if r), default=retrieval_metrics.DEPTH + 1)
+                 for rs in retrieval_metrics.unpack(board.rows[name]["ranks"])]  # fmt: skip
         series[name] = [
             (float(k), 100 * sum(rank <= k for rank in first) / len(first))
-            for k in range(1, ranks.DEPTH + 1)
+            for k in range(1, retrieval_metrics.DEPTH + 1)
         ]
     return series
 
@@ -116,7 +114,7 @@ def causes(failed: Iterable[tuple[Question, Hit]], documents: Mapping) -> dict[s
     counts: dict[str, dict[str, int]] = {}
     for question, hit in failed:
         of_kind = counts.setdefault(question.kind, {})
-        cause = diagnose.place_taken_by(question, hit, documents)
+        cause = answer_metrics.place_taken_by(question, hit, documents)
         of_kind[cause] = of_kind.get(cause, 0) + 1
     return counts
 

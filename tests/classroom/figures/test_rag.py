@@ -3,7 +3,7 @@
 import pytest
 
 from labkit.classroom.figures import rag as plots_rag
-from labkit.retrieval_metrics import Point
+from labkit.retrieval_metrics import Threshold
 from labkit.types import Interval
 
 
@@ -32,7 +32,7 @@ def test_a_heat_map_writes_percents_and_marks_the_best_of_each_column() -> None:
 
 
 def test_the_curve_shows_every_point_the_choice_and_the_coin() -> None:
-    points = [Point(0.1, 1.0, 0.5), Point(0.2, 0.5, 1.0)]
+    points = [Threshold(0.1, 1.0, 0.5), Threshold(0.2, 0.5, 1.0)]
     ax = plots_rag.precision_recall(
         {"cosine": points}, base_rate=0.2, chosen={"cosine": points[0]}, title="T"
     )
