@@ -80,7 +80,9 @@ def sit(
         untuned one has one, ``limit`` or ``k`` is below 1, the label is no plain word, or a fast
         run would be recorded.
     """
-    _refuse_wrong_options(system, tuned=tuned, k=k, limit=limit, store=store, label=label)
+    _refuse_wrong_options(system, tuned, store, k=k, limit=limit)
+    if not re.fullmatch("[a-z0-9-]*", label):
+        raise ValueError(f"The label is {label!r}; use small letters, digits and hyphens.")
     if limit is None:
         results.refuse_fast(folder)
     questions = every_nth(exam.load_exam("test"), limit)
@@ -89,7 +91,7 @@ def sit(
     searched = store if system in OPEN_BOOK else None
     read = Reranked(searched, scorer) if searched and scorer else searched
     start = time.perf_counter()
-    said = _ask(questions, llm, read, shown, progress=progress)
+    said = _ask([q.question for q in questions], llm, read, shown, progress=progress)
     figures = _score(questions, said) | {"wall_s": time.perf_counter() - start}
     figures["retrieval"] = _retrieval(questions, searched) if searched else None
     config = _config(system, llm.name, shown, len(questions), tuned, reranked=bool(scorer))
@@ -127,13 +129,7 @@ def _percent(share: dict | None) -> str:
 
 
 def _refuse_wrong_options(
-    system: str,
-    *,
-    tuned: Path | None,
-    k: int | None,
-    limit: int | None,
-    store: Searcher | None,
-    label: str,
+    system: str, tuned: Path | None, store: Searcher | None, *, k: int | None, limit: int | None
 ) -> None:
     if system not in get_args(System):
         raise ValueError(f"There is no system {system!r}; choose {', '.join(get_args(System))}.")
@@ -141,8 +137,6 @@ def _refuse_wrong_options(
         raise ValueError(f"limit is {limit}; ask at least 1 question.")
     if k is not None and k < 1:
         raise ValueError(f"k is {k}; show the model at least 1 passage.")
-    if not re.fullmatch("[a-z0-9-]*", label):
-        raise ValueError(f"The label is {label!r}; use small letters, digits and hyphens.")
     if system in OPEN_BOOK and store is None:
         raise ValueError(f"The system {system!r} needs a store; pass store=open_course_store().")
     if (system in TUNED) != (tuned is not None):
@@ -158,43 +152,35 @@ def _config(
     command = f"python -m labkit exam --system {system} --model {model}"
     config: dict = {"system": system, "model": model, "k": None, "n_questions": n_questions}
     if tuned:
-        training = json.loads((tuned / RESULT_FILE).read_text("utf-8"))["config"]
-        config["training"] = training
+        config["training"] = json.loads((tuned / RESULT_FILE).read_text("utf-8"))["config"]
         command = f"{command} --tuned {settings.shown(tuned)}"
-        command = " && ".join(filter(None, [training.get("command"), command]))
-    if system not in OPEN_BOOK:
-        return config | {"command": command}
-    command += f" -k {k}" + (" --rerank" if reranked else "")
-    config |= {"reranked": True} if reranked else {}
-    return config | {"k": k, "mode": rag.DEFAULTS.mode, "command": command}
+        command = " && ".join(filter(None, [config["training"].get("command"), command]))
+    if system in OPEN_BOOK:
+        command += f" -k {k}" + (" --rerank" if reranked else "")
+        config |= {"k": k, "mode": rag.DEFAULTS.mode} | ({"reranked": True} if reranked else {})
+    return config | {"command": command}
 
 
 def _run_name(config: dict) -> str:
     """Name the run ``exam-SYSTEM-MODEL``; what is not the usual way follows."""
     method = config.get("training", {}).get("method", "lora")
     usual = config["k"] in (None, catalogue.passages_for(config["model"]))
-    unusual = {
-        method: method != "lora",
-        f"k{config['k']}": not usual,
-        "reranked": "reranked" in config,
-        config.get("label"): "label" in config,
-    }
-    name = f"{results.LEADERBOARD_PREFIX}{config['system']}-{config['model'].lower()}"
-    return "-".join([name, *(str(word) for word, is_so in unusual.items() if is_so)])
+    parts = [
+        f"{results.LEADERBOARD_PREFIX}{config['system']}-{config['model'].lower()}",
+        "" if method == "lora" else method,
+        "" if usual else f"k{config['k']}",
+        "reranked" if "reranked" in config else "",
+        config.get("label", ""),
+    ]
+    return "-".join(filter(None, parts))
 
 
 def _ask(
-    questions: list[Question],
-    llm: LanguageModel,
-    store: Searcher | None,
-    k: int,
-    *,
-    progress: bool,
+    asked: list[str], llm: LanguageModel, store: Searcher | None, k: int, *, progress: bool
 ) -> list[tuple[str, list[str]]]:
     """Return each answer's text and the documents it cites."""
     from tqdm import tqdm
 
-    asked = [question.question for question in questions]
     with tqdm(total=len(asked), unit=" questions", disable=None if progress else True) as bar:
 
         def show(done: int, total: int) -> None:
@@ -208,14 +194,13 @@ def _ask(
 
 
 def _score(questions: list[Question], said: list[tuple[str, list[str]]]) -> dict:
-    scores = [
-        exam.score_answer(question, text, citations=cited)
-        for question, (text, cited) in zip(questions, said, strict=True)
-    ]
-    answers = [
-        {"id": question.id, "text": text, "cited": cited, "exact_match": score.exact_match}
-        for question, (text, cited), score in zip(questions, said, scores, strict=True)
-    ]
+    scores, answers = [], []
+    for question, (text, cited) in zip(questions, said, strict=True):
+        score = exam.score_answer(question, text, citations=cited)
+        scores.append(score)
+        answers.append(
+            {"id": question.id, "text": text, "cited": cited, "exact_match": score.exact_match}
+        )
     return answer_metrics.summarise_answers(questions, scores) | {"answers": answers}
 
 

@@ -121,9 +121,9 @@ def is_stale(run: dict) -> bool | None:
 def _files(*names: str) -> bytes:
     """Return names and contents of files below ``data``, in a fixed order."""
     data = settings.data_dir()
-    found = [p for name in names for p in (data / name, *(data / name).rglob("*")) if p.is_file()]
-    marks = {path.relative_to(data).as_posix(): path.read_bytes() for path in found}
-    return repr(sorted(marks.items())).encode()
+    paths = (path for name in names for path in (data / name, *(data / name).rglob("*")))
+    held = [(p.relative_to(data).as_posix(), p.read_bytes()) for p in paths if p.is_file()]
+    return repr(sorted(held)).encode()
 
 
 def _prompts() -> bytes:
