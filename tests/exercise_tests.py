@@ -40,12 +40,16 @@ class ExerciseTests:
 
         assert check.judge(stub).message == f"· {check.name}: {UNTOUCHED}."
 
+    def test_no_answer_of_the_wrong_kind_breaks_the_check(self, check: Exercise) -> None:
+        for answer in ("hello", ["hello"], 3.5, {"hello"}, object()):
+            assert check.judge(lambda *arguments, answer=answer: answer).state == "failed"
+
     def test_each_wrong_answer_gets_its_own_hint(
         self, check: Exercise, wrong_answer: Callable, hint: str
     ) -> None:
         verdict = check.judge(wrong_answer)
         assert verdict.state == "failed"
-        assert f"Hint: {hint}" in verdict.message, verdict.message
+        assert hint in verdict.message.partition("Hint: ")[2], verdict.message
 
     def test_each_exercise_knows_at_least_three_mistakes(self, check: Exercise) -> None:
         assert sum(other is check for other, *_ in self.wrong) >= 3
