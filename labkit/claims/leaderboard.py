@@ -1,7 +1,7 @@
 """The leaderboard: one table over every recorded exam run.
 
 Knows: how recorded runs become a markdown page or lines for a terminal, and which commands repeat
-a run. Does not know: how a run came about (``sit_exam``).
+a run. Does not know: how a run came about (``evaluate``).
 Every lesson adds a row; ``data/results/LEADERBOARD.md`` is written anew after each run.
 """
 

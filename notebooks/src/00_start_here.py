@@ -256,11 +256,10 @@ for hit in store.search(pressure.question, k=3):
 # judges another.
 
 # %%
-from labkit import evaluate as sit_exam
-from labkit import settings
+from labkit import evaluate, settings
 
 n_asked = 4 if settings.fast() else 12
-sample = sit_exam.every_nth(list(questions.values()), n_asked)
+sample = evaluate.every_nth(list(questions.values()), n_asked)
 asked = [question.question for question in sample]
 print(f"{len(sample)} of {len(questions)} questions: {', '.join(q.kind for q in sample)}")
 
@@ -274,7 +273,7 @@ print(f"{len(sample)} of {len(questions)} questions: {', '.join(q.kind for q in 
 # Commit to one before you run the cell.
 
 # %%
-from labkit import answer_metrics as evaluate_answers
+from labkit import answer_metrics
 
 closed = [generation.text for generation in rag.answer_closed_book(asked, llm)]
 opened = rag.answer_batch(asked, store, llm)
@@ -284,9 +283,7 @@ marks = {
     system: [exam.score_answer(q, text, citations=[]) for q, text in zip(sample, said, strict=True)]
     for system, said in texts.items()
 }
-shares = {
-    system: evaluate_answers.average(scores, "exact_match") for system, scores in marks.items()
-}
+shares = {system: answer_metrics.average(scores, "exact_match") for system, scores in marks.items()}
 for system, share in shares.items():
     print(f"{system}: {share}, n = {share.n}")
 
@@ -563,7 +560,7 @@ def claim_row(claim: str, metric: str, found: dict, origin: str, how: str) -> li
 # %%
 rows = []
 for claim, metric in (("C1", "exact_match"), ("C5", "wrong_but_confident")):
-    live = {name: evaluate_answers.average(scores, metric) for name, scores in marks.items()}
+    live = {name: answer_metrics.average(scores, metric) for name, scores in marks.items()}
     rows.append(claim_row(claim, metric, live, f"{time.strftime('%Y-%m-%d')}, {where}", "measured"))
     for system, run in measured.items():
         past = {system: interval(run["figures"][metric])}

@@ -198,13 +198,13 @@ print(f"{len(answers)} questions, recorded {sat['date']}: {sat['config']['comman
 # Nordvind's papers. Numbers that the question holds already do not count.
 
 # %%
-from labkit import answer_metrics as inventions
+from labkit import answer_metrics
 from labkit.corpus import read_documents
 
 folders = [settings.data_dir() / name for name in ("documents", "tables")]
 documents = list(read_documents(folders, unreadable=[]))
-papers = inventions.of_papers(document.text for document in documents)
-made_of = inventions.tally(questions, answers, papers)
+papers = set().union(*(answer_metrics.numbers_in(document.text) for document in documents))
+made_of = answer_metrics.count_answers(questions, answers, papers)
 print(f"{len(documents)} documents and table rows hold {len(papers)} different numbers")
 
 # %%
@@ -284,7 +284,7 @@ check.highest_share(highest_share)
 
 # %%
 sizes = (3, 10, 30, 100, len(answers))
-curve = [(n, 100 * inventions.highest_share(n)) for n in sizes]
+curve = [(n, 100 * answer_metrics.highest_share(n)) for n in sizes]
 figures.lines(
     {"highest share": curve},
     title=f"None of {curve[-1][0]} right: still up to {curve[-1][1]:.1f} %; "

@@ -77,14 +77,14 @@ print(f"{store.count()} chunks; {len(test)} answerable test questions")
 # marks.
 
 # %%
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import retrieval_metrics
 
 modes = ("vector", "text", "hybrid")
 asked = [q.question for q in test]
 hits = {mode: store.search_many(asked, k=10, mode=mode) for mode in modes}
 
 marks = {
-    mode: [evaluate_retrieval.relevance(q, h) for q, h in zip(test, found, strict=True)]
+    mode: [retrieval_metrics.relevance(q, h) for q, h in zip(test, found, strict=True)]
     for mode, found in hits.items()
 }
 
@@ -134,7 +134,7 @@ for mode, ranked in marks.items():
 # %%
 for mode, ranked in marks.items():
     for q, m, found in zip(test, ranked, hits[mode], strict=True):
-        labkits = evaluate_retrieval.score_retrieval(q, found, k=5)
+        labkits = retrieval_metrics.score_retrieval(q, found, k=5)
         mine = (hit_at(m, 1), recall_at(m, 5, len(q.evidence)), one_over_rank(m[:5]))
         assert (labkits.hit_at_1, labkits.recall_at_k, labkits.reciprocal_rank) == mine
 print(f"labkit agrees on {len(test) * len(modes)} rankings")
@@ -152,7 +152,7 @@ perfect = [1 / np.log2(rank + 1) for rank in range(1, 3)]
 print("worth of the ranks:", " ".join(f"{g:.2f}" for g in gains))
 print(f"DCG {sum(gains):.2f}; a perfect ranking has {sum(perfect):.2f}")
 print(f"nDCG@5 {sum(gains) / sum(perfect):.2f}")
-print(f"labkit {evaluate_retrieval.ndcg_at_k(of_case, 5, 2):.2f}")
+print(f"labkit {retrieval_metrics.ndcg_at_k(of_case, 5, 2):.2f}")
 
 # %% [markdown]
 # ### Exercise 1 (medium, 15 minutes): nDCG
@@ -540,12 +540,11 @@ def newer_wins(hits: list[dict]) -> list[str]:
 check.newer_wins(newer_wins)
 
 # %% [markdown]
-# A bulletin replaces two values of a manual, not the manual. Does your rule know? `supersede.newer_wins`
+# A bulletin replaces two values of a manual, not the manual. Does your rule know? `rerank.newer_wins`
 # has one number more: how many words the two chunks must share before it acts. At 0 it is your rule,
 # blind. The careful one uses what the training questions chose.
 
 # %%
-from labkit import rerank as supersede
 from labkit import results
 from labkit.bench import updates as bench_updates
 
@@ -553,7 +552,7 @@ deep = store.search_many(asked, k=20, mode="hybrid")
 updates = results.load(f"updates-{llm.name.lower()}")
 careful = updates["figures"]["min_overlap"] if updates else 0.35
 for name, share in (("blind", 0.0), ("careful", careful)):
-    ruled = [supersede.newer_wins(found, min_overlap=share) for found in deep]
+    ruled = [rerank.newer_wins(found, min_overlap=share) for found in deep]
     for kind, row in bench_updates.rule_by_kind(test, deep, ruled).items():
         if kind in ("updated", "lookup", "all"):
             print(f"{name:8} {kind:8} hit@1 {row['difference']['mean']:+.0%}, p = {row['p']:.4f}")
@@ -599,10 +598,10 @@ figures.bars(
 # %%
 sat = results.load(f"exam-rag-{llm.name.lower()}")
 if sat is None:
-    from labkit import evaluate as sit_exam
+    from labkit import evaluate
 
     print("not recorded yet; run: python -m labkit exam --system rag. A live sample stands in.")
-    sat = sit_exam.sit("rag", limit=4, store=store, llm=llm)
+    sat = evaluate.sit("rag", limit=4, store=store, llm=llm)
 answers = {row["id"]: row for row in sat["figures"]["answers"]}
 sat_questions = [q for q in exam.load_exam("test") if q.id in answers]
 
@@ -630,25 +629,28 @@ for cites in (True, False):
 # - c) none of them, much
 
 # %%
-from labkit import answer_metrics as diagnose
-from labkit import retrieval_metrics as abstain
-
 scorer = rerank.lexical([c.passage for d in documents.values() for c in corpus.chunk_document(d)])
 train, whole = (exam.load_exam(part)[::few] for part in ("train", "test"))
 can_train, can_test = ([bool(q.evidence) for q in part] for part in (train, whole))
-on_train = abstain.signals(store, [q.question for q in train], scorer)
-on_test = abstain.signals(store, [q.question for q in whole], scorer)
+on_train = retrieval_metrics.signals(store, [q.question for q in train], scorer)
+on_test = retrieval_metrics.signals(store, [q.question for q in whole], scorer)
 
 # %%
 for name in on_train:
-    here = diagnose.share_of_pairs_won(on_test[name], can_test)
-    there = diagnose.share_of_pairs_won(on_train[name], can_train)
+    here = retrieval_metrics.share_of_pairs_won(on_test[name], can_test)
+    there = retrieval_metrics.share_of_pairs_won(on_train[name], can_train)
     print(f"{name:14} answerable wins {there:.0%} of pairs on training, {here:.0%} on test")
 
 # %%
-points = {name: abstain.choose_threshold(values, can_train) for name, values in on_train.items()}
-curves = {name: abstain.precision_recall(on_test[name], can_test) for name in ("cosine", "lead")}
-reached = {name: abstain.at_threshold(c, points[name].threshold) for name, c in curves.items()}
+points = {
+    name: retrieval_metrics.choose_threshold(values, can_train) for name, values in on_train.items()
+}
+curves = {
+    name: retrieval_metrics.precision_recall(on_test[name], can_test) for name in ("cosine", "lead")
+}
+reached = {
+    name: retrieval_metrics.at_threshold(c, points[name].value) for name, c in curves.items()
+}
 base_rate = 1 - np.mean(can_test)
 figures.precision_recall(
     curves,
@@ -660,7 +662,7 @@ figures.precision_recall(
 ).figure
 
 # %%
-low = np.array(on_test["cosine"]) < points["cosine"].threshold
+low = np.array(on_test["cosine"]) < points["cosine"].value
 refused = {q.id for q, silent in zip(whole, low, strict=True) if silent}
 for name, silent in (("as recorded", set()), ("with threshold", refused)):
     said = [exam.ABSTENTION if q.id in silent else answers[q.id]["text"] for q in sat_questions]

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from labkit import hardware, results
-from labkit import retrieval_metrics as ranks
+from labkit import hardware, results, retrieval_metrics
 from labkit.claims import records as verdict_records
 from labkit.claims import rules_memory as verdict_memory
 from labkit.claims import verdicts
@@ -196,7 +195,7 @@ def variants(**first: dict[str, int]) -> dict:
         lists: list[list[int | None]] = [
             [1 if i % 40 < by_kind[kind] else None] for i, kind in enumerate(kinds)
         ]
-        rows[name] = {"ranks": ranks.pack(lists)}
+        rows[name] = {"ranks": retrieval_metrics.pack(lists)}
     return recorded("bench-rag-variants", {"kinds": kinds, "variants": rows})
 
 
@@ -353,9 +352,9 @@ def test_the_committed_page_is_what_the_records_say() -> None:
 
 
 def test_every_command_a_verdict_waits_for_is_one_the_doors_accept() -> None:
-    from labkit.cli.main import build_parser
+    from labkit.cli.main import parse
 
     for told in verdict_records.COMMANDS.values():
         for command in told.split(" && "):
             if command.startswith("python -m labkit "):
-                build_parser().parse_args(command.split()[3:])
+                parse(command.split()[3:])

@@ -20,7 +20,7 @@ from labkit.hardware import GIB
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from labkit.retrieval_metrics import Point
+    from labkit.retrieval_metrics import Threshold
 
 ALL_PARTS = "all parts"
 PARTS = ("weights", "constants", "adapters", "gradients", "optimizer", "activations", "logits",
@@ -78,7 +78,7 @@ def recall_latency(
 
 
 def precision_recall(
-    curves: Mapping[str, Sequence[Point]], *, base_rate: float, chosen: Mapping[str, Point],
+    curves: Mapping[str, Sequence[Threshold]], *, base_rate: float, chosen: Mapping[str, Threshold],
     title: str,
     caption: str = "", ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
@@ -87,7 +87,7 @@ def precision_recall(
     Parameters
     ----------
     curves
-        ``{"cosine": [Point, …], …}``, one point a threshold.
+        ``{"cosine": [Threshold, …], …}``, one point a threshold.
     base_rate
         Share of unanswerable questions: the precision of abstaining by coin.
     chosen
