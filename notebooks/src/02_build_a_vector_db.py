@@ -40,6 +40,7 @@
 # The builder replaces this cell.
 
 # %%
+import datetime
 import textwrap
 import time
 
@@ -187,8 +188,7 @@ n_found = sum(others[i].argmax() == i + 1 for i in range(0, len(sentences), 2))
 labels = [f"{i}  {short(sentence, 38)}" for i, sentence in enumerate(sentences, 1)]
 rows = {label: dict(enumerate(row, 1)) for label, row in zip(labels, similarity, strict=True)}
 title = f"For {n_found} of {len(trio)} questions, the nearest sentence is the answer"
-xlabel = "cosine similarity of row and column"
-figures.heat(rows, title=title, xlabel=xlabel, form="{:.2f}", limits=(0, 1)).figure
+figures.heat(rows, title=title, xlabel="cosine similarity", form="{:.2f}", limits=(0, 1)).figure
 
 # %% [markdown]
 # **Explain.** It was b. A cosine well below 1 is enough, as long as every other sentence scores
@@ -678,8 +678,6 @@ for measure in ("hit_at_1", "hit_at_k"):
         print(f"{kind:10}" + "".join(f"{share!s:>16}" for share in shares))
 
 # %%
-import datetime
-
 today = datetime.date.today().isoformat()
 caption = f"{len(asked)} exam questions, 95 % bootstrap intervals, {today}"
 bars = {kind: {mode: summary[mode][kind]["hit_at_k"] for mode in summary} for kind in kinds}
@@ -717,8 +715,7 @@ rows_by_kind = {
 }
 n_vector, n_text = parts["only vector"].sum(), parts["only text"].sum()
 title = f"Only vectors find {n_vector} questions, only words find {n_text}"
-xlabel = "share of each kind (%), counts in the bars"
-figures.stacked(rows_by_kind, title=title, xlabel=xlabel, counts=True).figure
+figures.stacked(rows_by_kind, title=title, xlabel="share of each kind (%)", counts=True).figure
 
 # %%
 from labkit.measure import bootstrap_mean
@@ -761,8 +758,6 @@ n_astray = sum(group != "table row" for group in nearest_groups)
 centre = matrix.mean(axis=0)
 directions = np.linalg.svd(matrix - centre, full_matrices=False)[2][:2]  # (2, d)
 points = (np.vstack([matrix, table_vectors]) - centre) @ directions.T  # (n, 2)
-
-# %%
 of_point = np.array(groups + ["question about a table"] * len(table_questions))
 figures.lines(
     {group: points[of_point == group] for group in dict.fromkeys(of_point)},

@@ -268,7 +268,6 @@ check.sign_flip(sign_flip)
 # variant met the same test questions, in a recorded run. All weights were tuned on training questions.
 
 # %%
-from labkit.classroom.reports import claims_table
 from labkit.classroom.reports import rag as rag_report
 
 board = rag_report.load_board(test, hits)
@@ -782,6 +781,8 @@ figures.bars(
 # | C7 | A vector database searches by similarity, and is what makes RAG work | here |
 
 # %%
+from labkit.classroom.reports import claims_table
+
 exams = {"closed book": results.load(f"exam-base-{llm.name.lower()}"), "RAG": sat}
 Markdown(claims_table(rag_report.claims(board, exams, updates)))
 

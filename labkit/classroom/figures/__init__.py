@@ -23,21 +23,7 @@ from labkit.classroom.figures.topics import (
 )
 
 __all__ = [
-    "ALL_PARTS",
-    "MemoryBar",
-    "bars",
-    "dots",
-    "energy",
-    "forest",
-    "guide",
-    "heat",
-    "levels_over_histogram",
-    "lines",
-    "losses",
-    "memory_parts",
-    "not_recorded",
-    "pareto_front",
-    "precision_recall",
-    "recall_latency",
-    "stacked",
-]
+    "ALL_PARTS", "MemoryBar", "bars", "dots", "energy", "forest", "guide", "heat",
+    "levels_over_histogram", "lines", "losses", "memory_parts", "not_recorded", "pareto_front",
+    "precision_recall", "recall_latency", "stacked",
+]  # fmt: skip

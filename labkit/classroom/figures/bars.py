@@ -19,8 +19,7 @@ GROUP, WIDEST = 0.84, 0.5  # of the room between two groups: all bars together, 
 
 def bars(
     groups: Mapping[str, Mapping[str, style.Value]], *, title: str, ylabel: str,
-    form: str = "{:.0f}",
-    caption: str = "", ax: Axes | None = None,
+    form: str = "{:.0f}", caption: str = "", ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """Draw grouped bars from zero, each with its number above its whisker.
 
@@ -59,8 +58,7 @@ def bars(
 
 def dots(
     rows: Mapping[str, Mapping[str, style.Value]], *, title: str, xlabel: str,
-    hollow: Collection[str] = (),
-    caption: str = "", ax: Axes | None = None,
+    hollow: Collection[str] = (), caption: str = "", ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """Draw a row of markers for each category, top to bottom, with whiskers where there are any.
 

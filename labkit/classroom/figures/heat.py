@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 def heat(
     rows: Mapping[Any, Mapping[Any, style.Value]], *, title: str, xlabel: str, ylabel: str = "",
     form: str = "{:.0f}", limits: tuple[float, float] | None = None, best: bool = False,
-    intervals: bool = False, absent: str = "",
-    caption: str = "", ax: Axes | None = None,
+    intervals: bool = False, absent: str = "", caption: str = "", ax: Axes | None = None,
 ) -> Axes:  # fmt: skip
     """Draw ``{row: {column: value}}``, each cell with its number.
 

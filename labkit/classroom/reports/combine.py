@@ -76,7 +76,9 @@ def share(
     records: Records, cell: str, metric: str = "exact_match", *,
     kinds: Sequence[str] = exam.KINDS, held_out: bool | None = None,
 ) -> Interval | None:  # fmt: skip
-    """Return a metric of one cell over a part of the exam; ``None`` where nothing has a say.
+    """Return a metric of one cell over a part of the exam.
+
+    ``None`` where nothing has a say, or the cell is not recorded.
 
     Parameters
     ----------
@@ -87,15 +89,14 @@ def share(
     kinds, held_out
         Which kinds count, and whether only questions of held-out (or of the other) documents do.
     """
-    scores = records.scores((FOUR | MORE)[cell])
-    part = [
-        scores[question.id]
-        for question in sorted(records.questions, key=lambda question: question.id)
-        if question.id in scores
-        and question.kind in kinds
-        and held_out in (None, question.held_out)
-    ]
-    return answer_metrics.average(part, metric)
+    pattern = (FOUR | MORE)[cell]
+    scores = records.scores(pattern) if records.matching(pattern) else {}
+    part = sorted(
+        question.id
+        for question in records.questions
+        if question.kind in kinds and held_out in (None, question.held_out)
+    )
+    return answer_metrics.average([scores[name] for name in part if name in scores], metric)
 
 
 def by_kind(records: Records) -> dict[str, dict[str, Interval | None]]:
@@ -157,10 +158,8 @@ def sums_up(gains: Mapping[str, Interval]) -> str:
 
 def behaviour_table(records: Records) -> str:
     """Return how the answers of each cell behave, as markdown."""
-    rows = [
-        [cell, *(_told(share(records, cell, metric)) for metric in BEHAVIOUR)]
-        for cell in cells(records)
-    ]
+    rows = [[cell, *(str(share(records, cell, metric) or "–") for metric in BEHAVIOUR)]
+            for cell in cells(records)]  # fmt: skip
     return results.table(["cell", *BEHAVIOUR.values()], rows)
 
 
@@ -178,7 +177,7 @@ def goals(records: Records) -> str:
         for cell in combined:
             measured = share(records, cell, **part)
             reached = measured and KEEPS[bound](measured.mean, line)
-            row.append(f"**{measured}**" if reached else _told(measured))
+            row.append(f"**{measured}**" if reached else str(measured or "–"))
         rows.append(row)
     return results.table(["", "goal", *combined], rows)
 
@@ -223,12 +222,10 @@ def general_table(run: Mapping) -> str:
 
 def four(records: Records) -> dict[str, dict[str, Interval | None]]:
     """Return right answers by reader and book; ``None`` where a cell is not recorded."""
-    known = cells(records, more=False)
-    rows: dict[str, dict[str, Interval | None]] = {}
-    for cell in FOUR:
-        reader, book = cell.split(", ")
-        rows.setdefault(reader, {})[book] = share(records, cell) if cell in known else None
-    return rows
+    return {
+        reader: {book: share(records, f"{reader}, {book}") for book in ("closed book", "RAG")}
+        for reader in ("base", "LoRA")
+    }
 
 
 def four_finding(rows: Mapping[str, Mapping[str, Interval | None]]) -> str:
@@ -257,7 +254,3 @@ def stale_finding(shares: Mapping[str, Mapping[str, Interval]]) -> str:
     old = {name: row["says the old value"].mean for name, row in shares.items() if "stale" in name}
     told = ", ".join(f"{name} {mean:.0%}" for name, mean in old.items())
     return f"Shown the new value, they say the old one: {told}"
-
-
-def _told(part: Interval | None) -> str:
-    return "–" if part is None else str(part)

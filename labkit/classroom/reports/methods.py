@@ -137,13 +137,12 @@ def fits_table(shape: ModelShape, step: StepConfig, cards_gib: Sequence[int]) ->
 def scores(comparison: Comparison) -> dict[str, dict[str, Interval | None]]:
     """Return exam scores by measure and system, for bars with whiskers; empty if none sat it."""
     sat = {NAMES[who]: row["exam"] for who, row in comparison.parts.items() if row.get("exam")}
-    keys = ("exact_match", "house_format") if sat else ()
-    return {
-        key.replace("_", " "): {
-            who: Interval.of(share[key]) if share[key] else None for who, share in sat.items()
-        }
-        for key in keys
-    }
+    groups: dict[str, dict[str, Interval | None]] = {}
+    for who, exam in sat.items():
+        for key, name in (("exact_match", "exact match"), ("house_format", "house format")):
+            share = Interval.of(exam[key]) if exam[key] else None
+            groups.setdefault(name, {})[who] = share
+    return groups
 
 
 def score_differences(comparison: Comparison) -> dict[str, Interval]:
@@ -236,14 +235,17 @@ def gpu_runs() -> list[dict]:
     return [run for run in runs if run and run["config"].get("device") == "cuda"]
 
 
-def gpu_ratios(cards: Iterable[dict], *, checkpointing: bool = False) -> dict[str, Points]:
-    """Return QLoRA/LoRA step-time ratios by card and model: ``(tokens a step, ratio)``."""
+def gpu_ratios(cards: Iterable[dict]) -> dict[str, Points]:
+    """Return QLoRA/LoRA step-time ratios by card and model: ``(tokens a step, ratio)``.
+
+    Steps with checkpointing are left out: they do part of the work twice.
+    """
     series: dict[str, Points] = {}
     for run in cards:
-        times = {_step_key(p): median(p["step_s"]) for p in _measured(run)}
+        times = {key: median(point["step_s"]) for key, point in _measured(run)}
         for (model, method, batch, seq, checked), lora_s in times.items():
             other = times.get((model, "qlora", batch, seq, checked))
-            if method == "lora" and other and checked is checkpointing:
+            if method == "lora" and other and not checked:
                 name = f"{run['hardware']['gpu_name']}, {model}"
                 series.setdefault(name, []).append((batch * seq, other / lora_s))
     return series
@@ -254,30 +256,27 @@ def gpu_bars(
 ) -> list[MemoryBar]:
     """Return predicted parts beside allocated bytes of one card, for each method that fits."""
     return [
-        MemoryBar(f"{NAMES[p['step']['method']]}, {batch} × {seq}", p["predicted_parts_bytes"],
-                  {ALL_PARTS: p["allocated_bytes"]})
-        for p in _measured(run)
-        if p["model"] == model and _step_key(p)[2:] == (batch, seq, checkpointing)
+        MemoryBar(f"{NAMES[method]}, {batch} × {seq}", point["predicted_parts_bytes"],
+                  {ALL_PARTS: point["allocated_bytes"]})
+        for (name, method, *sizes), point in _measured(run)
+        if name == model and sizes == [batch, seq, checkpointing]
     ]  # fmt: skip
 
 
 def gpu_error(cards: Iterable[dict]) -> float | None:
     """Return how far the predicted peak is off at most, over all measured steps."""
-    points = (point for run in cards for point in _measured(run))
+    points = (point for run in cards for _, point in _measured(run))
     errors = (abs(p["predicted_peak_bytes"] / p["allocated_bytes"] - 1) for p in points)
     return max(errors, default=None)
 
 
-def _measured(run: dict) -> Iterator[dict]:
+def _measured(run: dict) -> Iterator[tuple[tuple, dict]]:
+    """Yield plain measured steps: ``(model, method, batch, seq, checkpointing)`` and the point."""
     for point in run["figures"]["points"]:
         plain = point["attention"] == "sdpa" and not point["compiled"] and point["engine"] == "loop"
         if point["status"] == "measured" and plain and point["allocated_bytes"]:
-            yield point
-
-
-def _step_key(point: Mapping[str, Any]) -> tuple:
-    step = point["step"]
-    return point["model"], step["method"], step["batch"], step["seq"], step["checkpointing"]
+            keys = ("method", "batch", "seq", "checkpointing")
+            yield (point["model"], *(point["step"][key] for key in keys)), point
 
 
 def _mib(row: Mapping[str, Any]) -> str:

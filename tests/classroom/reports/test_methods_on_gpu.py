@@ -41,7 +41,6 @@ def card() -> dict:
 
 def test_gpu_ratios_pair_equal_steps_that_were_measured(card: dict) -> None:
     assert methods_report.gpu_ratios([card]) == {"Card, Phi": [(1024, 1.25)]}
-    assert methods_report.gpu_ratios([card], checkpointing=True) == {}
 
 
 def test_gpu_bars_and_errors_compare_with_allocated_bytes(card: dict) -> None:
