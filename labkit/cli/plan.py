@@ -7,7 +7,7 @@ rehearsed (``rehearsal``) or made to fit (``planner.fit``).
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,22 +25,14 @@ if TYPE_CHECKING:
     from labkit.planner.rehearsal import Rehearsal
 
 
-@dataclass(frozen=True)
-class Cards:
-    """How many cards, and how much memory each has."""
-
-    n: int
-    card_bytes: int
-
-
-def cards(text: str) -> Cards:
-    """Read ``24`` or ``2x24``: cards of so many GiB."""
+def cards(text: str) -> tuple[int, int]:
+    """Read ``24`` or ``2x24``, cards of so many GiB: how many, and the bytes of each."""
     found = re.fullmatch(r"(?:([1-9]\d{0,3})x)?(\d{1,4}(?:\.\d+)?)", text)
     if not found or float(found[2]) <= 0:
         raise typer.BadParameter(
             f"{text!r} is not a number of cards; write 2x24 for two cards of 24 GiB, or 24 for one"
         )
-    return Cards(int(found[1] or 1), int(float(found[2]) * GIB))
+    return int(found[1] or 1), int(float(found[2]) * GIB)
 
 
 def shape_name(text: str) -> str:
@@ -75,12 +67,11 @@ def plan(
     """
     from labkit.planner import fit, rehearsal, shapes
 
-    shape, gpu = shapes.shape(model), cards(gpus)
-    fields = StepConfig.__dataclass_fields__.keys() & context.params.keys()
-    options = {name: context.params[name] for name in fields}
+    shape, (n_gpus, card) = shapes.shape(model), cards(gpus)
+    fields = StepConfig.__dataclass_fields__
+    options = {name: value for name, value in context.params.items() if name in fields}
     options["targets"] = tuple(part.strip() for part in targets.split(",") if part.strip())
-    step = StepConfig(**options, n_gpus=gpu.n)
-    card = gpu.card_bytes
+    step = StepConfig(**options, n_gpus=n_gpus)
     predicted = fit.predict(shape, step)
     rehearsed = rehearsal.rehearse(shape, step) if rehearse else None
     change = None if predicted.fits(card) else fit.cheapest_change(shape, step, card)
@@ -93,7 +84,7 @@ def plan(
         "change": asdict(change) if change else None,
         "rehearsal": asdict(rehearsed) if rehearsed else None,
     }
-    lines = [*_table(predicted, rehearsed), _verdict(predicted, gpu, change)]
+    lines = [*_table(predicted, rehearsed), _verdict(predicted, card, change)]
     lines.append(
         "Otherwise unchanged, this card holds sequences up to "
         f"{result['longest_sequence']:,} tokens, or batches up to {result['largest_batch']:,}."
@@ -125,9 +116,9 @@ def _table(plan: MemoryPlan, rehearsed: Rehearsal | None) -> list[str]:
     return lines
 
 
-def _verdict(plan: MemoryPlan, gpus: Cards, change: Change | None) -> str:
-    room = f"{plan.needed_bytes / GIB:.1f} of {gpus.card_bytes / GIB:g} GiB"
-    if plan.fits(gpus.card_bytes):
+def _verdict(plan: MemoryPlan, card: int, change: Change | None) -> str:
+    room = f"{plan.needed_bytes / GIB:.1f} of {card / GIB:g} GiB"
+    if plan.fits(card):
         return f"It fits: {room}."
     if change is None:
         return f"It does not fit ({room}), and no change of this list helps: use a larger card."
