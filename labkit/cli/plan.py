@@ -94,26 +94,27 @@ def plan(
 
 def _table(plan: MemoryPlan, rehearsed: Rehearsal | None) -> list[str]:
     step = plan.step
+    cards = f", on each of {step.n_gpus} cards" if step.n_gpus > 1 else ""
     lines = [
         f"{plan.model}, {step.method}, batch {step.batch} × {step.seq} tokens, {step.dtype}, "
-        f"{step.optimizer}, checkpointing {'on' if step.checkpointing else 'off'}"
-        + (f", on each of {step.n_gpus} cards" if step.n_gpus > 1 else ""),
+        f"{step.optimizer}, checkpointing {'on' if step.checkpointing else 'off'}{cards}",
         f"{'GiB':20}{'predicted':>10}" + ("   rehearsed" if rehearsed else ""),
     ]
     for part, size in plan.parts.items():
-        seen = f"{rehearsed.parts.get(part, 0) / GIB:12.2f}" if rehearsed else ""
-        lines.append(f"  {part:18}{size / GIB:10.2f}{seen}")
-    seen = f"{rehearsed.peak_bytes / GIB:12.2f}" if rehearsed else ""
-    lines.append(f"{'peak (' + plan.moment + ')':20}{plan.peak_bytes / GIB:10.2f}{seen}")
-    lines.append(f"{'CUDA context':20}{plan.context / GIB:10.2f}  (assumed)")
+        lines.append(_row(f"  {part}", size, rehearsed.parts.get(part, 0) if rehearsed else None))
+    peak = rehearsed.peak_bytes if rehearsed else None
+    lines.append(_row(f"peak ({plan.moment})", plan.peak_bytes, peak))
+    lines.append(_row("CUDA context", plan.context) + "  (assumed)")
     if plan.host_bytes:
-        lines.append(f"{'in host memory':20}{plan.host_bytes / GIB:10.2f}")
+        lines.append(_row("in host memory", plan.host_bytes))
     if rehearsed:
-        error = plan.peak_bytes / rehearsed.peak_bytes - 1
-        lines.append(
-            f"The prediction is {100 * error:+.1f} % off the rehearsal ({rehearsed.wall_s:.0f} s)."
-        )
+        error = f"{100 * (plan.peak_bytes / rehearsed.peak_bytes - 1):+.1f} %"
+        lines.append(f"The prediction is {error} off the rehearsal ({rehearsed.wall_s:.0f} s).")
     return lines
+
+
+def _row(name: str, size: float, seen: int | None = None) -> str:
+    return f"{name:20}{size / GIB:10.2f}" + ("" if seen is None else f"{seen / GIB:12.2f}")
 
 
 def _verdict(plan: MemoryPlan, card: int, change: Change | None) -> str:
