@@ -1,7 +1,7 @@
 """The leaderboard: one table over every recorded exam run.
 
 Knows: how recorded runs become a markdown page or lines for a terminal, and which commands repeat
-a run. Does not know: how a run came about (``sit_exam``).
+a run. Does not know: how a run came about (``evaluate``).
 Every lesson adds a row; ``data/results/LEADERBOARD.md`` is written anew after each run.
 """
 
@@ -85,7 +85,7 @@ def in_words(runs: Sequence[dict]) -> str:
 
 
 def standings(runs: Sequence[dict]) -> dict[str, dict[str, Interval]]:
-    """Return right and confidently wrong answers by system, for ``plots_leaderboard``."""
+    """Return right and confidently wrong answers by system, for ``figures.dots``."""
     measures = {"right": "exact_match", "wrong but confident": "wrong_but_confident"}
     return {
         name_of(run): {name: Interval.of(run["figures"][key]) for name, key in measures.items()}

@@ -28,7 +28,7 @@ def figure(runs: Sequence[dict]) -> Any:
     ValueError
         If nothing is recorded.
     """
-    from labkit.classroom.figures import leaderboard as plots_leaderboard
+    from labkit.classroom import figures
 
     if not runs:
         raise ValueError(leaderboard.in_words(runs))
@@ -39,7 +39,8 @@ def figure(runs: Sequence[dict]) -> Any:
         title += f";\n{last}: {rows[last]['right'].mean:.0%}"
     dates = " to ".join(dict.fromkeys([min(r["date"] for r in runs), max(r["date"] for r in runs)]))
     caption = f"95 % bootstrap intervals over questions; recorded {dates}"
-    return plots_leaderboard.standings(rows, title=title, caption=caption)
+    xlabel = "share of all exam questions (%)"
+    return figures.dots(rows, title=title, xlabel=xlabel, caption=caption)
 
 
 def page(runs: Sequence[dict], verdicts: Sequence["Verdict"] = ()) -> str:

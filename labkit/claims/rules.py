@@ -8,7 +8,6 @@ Used by ``verdicts``.
 
 from collections.abc import Sequence
 
-from labkit import retrieval_metrics as ranks
 from labkit.claims.records import (
     BASE,
     BOTH,
@@ -25,6 +24,7 @@ from labkit.claims.rules_memory import CLAIMS as MEMORY_CLAIMS
 from labkit.claims.rules_training import CLAIMS as TRAINING_CLAIMS
 from labkit.claims.verdicts import Claim, Outcome, Records, of_parts
 from labkit.measure import paired_difference
+from labkit.retrieval_metrics import per_question, unpack
 from labkit.types import KINDS, Interval
 
 ANSWERABLE: tuple[str, ...] = tuple(kind for kind in KINDS if kind != "unanswerable")
@@ -155,7 +155,7 @@ def similarity(records: Records) -> Outcome:
     figures = records.matching("bench-rag-variants")[0]["figures"]
     kinds = figures["kinds"]
     found = {
-        name: ranks.per_question(ranks.unpack(figures["variants"][name]["ranks"]))["hit_at_1"]
+        name: per_question(unpack(figures["variants"][name]["ranks"]))["hit_at_1"]
         for name in ("vector", "text", "hybrid")
     }
 

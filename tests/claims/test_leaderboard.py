@@ -9,9 +9,7 @@ import pytest
 
 from labkit import hardware, results
 from labkit.claims import leaderboard, leaderboard_page
-from labkit.classroom.figures import leaderboard as plots_leaderboard
 from labkit.cli.main import main
-from labkit.types import Interval
 
 TUNE = "python -m labkit finetune --method qlora --rank 4 --out made/up"
 
@@ -87,13 +85,6 @@ def test_the_figure_puts_each_share_where_it_belongs(runs: list[dict]) -> None:
     assert axes.get_legend_handles_labels()[1] == ["right", "wrong but confident"]
     with pytest.raises(ValueError, match="No exam is recorded yet"):
         leaderboard_page.figure([])
-
-
-def test_whiskers_reach_from_low_to_high() -> None:
-    axes = plots_leaderboard.standings({"a": {"right": Interval(0.5, 0.4, 0.8, 9)}}, title="t")
-    _, _, (whisker,) = axes.containers[0].lines
-    (ends,) = whisker.get_segments()
-    assert ends[:, 0].tolist() == pytest.approx([40, 80])
 
 
 @pytest.fixture

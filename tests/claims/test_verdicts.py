@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from labkit import hardware, results
-from labkit import retrieval_metrics as ranks
+from labkit import hardware, results, retrieval_metrics
 from labkit.claims import records as verdict_records
 from labkit.claims import rules_memory as verdict_memory
 from labkit.claims import verdicts
@@ -196,7 +195,7 @@ def variants(**first: dict[str, int]) -> dict:
         lists: list[list[int | None]] = [
             [1 if i % 40 < by_kind[kind] else None] for i, kind in enumerate(kinds)
         ]
-        rows[name] = {"ranks": ranks.pack(lists)}
+        rows[name] = {"ranks": retrieval_metrics.pack(lists)}
     return recorded("bench-rag-variants", {"kinds": kinds, "variants": rows})
 
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from labkit import __version__, catalogue, doctor, fetch, models
-from labkit import evaluate as sit_exam
+from labkit import __version__, catalogue, doctor, evaluate, fetch, models
 from labkit.cli import documents
 from labkit.cli.main import UsageError, main, parse
 from labkit.models import LanguageModel
@@ -285,8 +284,8 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
         asked.update(options, system=name)
         return {"figures": {}, "config": {"system": name}}
 
-    monkeypatch.setattr(sit_exam, "sit", sit)
-    monkeypatch.setattr(sit_exam, "render", lambda run: "the table")
+    monkeypatch.setattr(evaluate, "sit", sit)
+    monkeypatch.setattr(evaluate, "render", lambda run: "the table")
     written: list[str] = []
     monkeypatch.setattr("labkit.claims.leaderboard.write", lambda: written.append("page"))
     arguments = ["exam", "--system", system, "--model", "auto", "-k", "2", "--limit", "5"]
@@ -312,6 +311,33 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
     assert written == [], "a part of the exam is not recorded"
     assert main(arguments[:-2]) == 0
     assert written == ["page"]
+
+
+def test_a_fast_exam_is_refused_in_one_sentence(monkeypatch, store, capsys, root: Path) -> None:
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    monkeypatch.setattr(evaluate, "sit", lambda *a, **k: pytest.fail("the exam began"))
+    assert main(["exam"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert "never recorded in data/results; unset LABKIT_FAST" in said.err
+
+
+def test_only_a_whole_exam_joins_the_leaderboard(monkeypatch, store, capsys) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(evaluate, "sit", lambda name, **options: {"config": {}, "figures": {}})
+    monkeypatch.setattr(evaluate, "render", lambda run: "")
+    monkeypatch.setattr("labkit.claims.leaderboard.write", lambda: written.append("page"))
+    assert main(["exam", "--limit", "5"]) == 0
+    assert written == []
+    assert main(["exam"]) == 0
+    assert written == ["page"]
+
+
+def test_the_exams_limit_says_which_questions_it_leaves(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["exam", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "only N questions, spread over the exam; not recorded" in said
 
 
 def test_lab_passes_the_port_and_the_exit_code_on(monkeypatch) -> None:
