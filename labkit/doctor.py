@@ -127,18 +127,15 @@ def _package(name: str) -> Finding:
 
 def _cache(choice: catalogue.Choice) -> list[Finding]:
     names = dict.fromkeys((catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL, choice.model))
+    fix = f"free {NEEDED_DISK_BYTES / hardware.GIB:.0f} GiB, or set LABKIT_CACHE elsewhere"
     try:
-        return [_disk(), *(_model(name, choice) for name in names)]
+        free = shutil.disk_usage(settings.cache_dir()).free
+        text = f"{free / hardware.GIB:.0f} GiB free for models"
+        disk = _warn_if(free < NEEDED_DISK_BYTES, "disk", text, fix)
+        return [disk, *(_model(name, choice) for name in names)]
     except OSError as error:
         text = f"the folder for models cannot be used ({error})"
         return [Finding("problem", "cache", text, "set LABKIT_CACHE to a folder you may write to")]
-
-
-def _disk() -> Finding:
-    free = shutil.disk_usage(settings.cache_dir()).free
-    text = f"{free / hardware.GIB:.0f} GiB free for models"
-    fix = f"free {NEEDED_DISK_BYTES / hardware.GIB:.0f} GiB, or set LABKIT_CACHE elsewhere"
-    return _warn_if(free < NEEDED_DISK_BYTES, "disk", text, fix)
 
 
 def _model(name: str, choice: catalogue.Choice) -> Finding:

@@ -21,19 +21,13 @@ def model_name(text: str) -> str:
 
 def embedder_name(text: str) -> str:
     """Accept an embedding model of the catalogue or of a service, such as ``NAME@512``."""
-    from labkit.services.embedding import MODELS, is_served, parse_name
+    from labkit.services.embedding import parse_name
 
     local = [card.name for card in CATALOGUE.values() if card.task == "embed"]
-    if text in local:
-        return text
-    if not is_served(text):
-        known = ", ".join([*local, *MODELS])
-        raise typer.BadParameter(f"no model {text!r} embeds; choose one of {known}")
     try:
-        parse_name(text)
+        return text if text in local else parse_name(text) and text
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    return text
+        raise typer.BadParameter(f"{error} On this machine: {', '.join(local)}.") from error
 
 
 JSON = typer.Option(False, "--json", help="print one JSON object instead")

@@ -66,14 +66,12 @@ def finetune(
 
 def command_of(context: Context, model: str) -> str:
     """Return the line that repeats this run, with what differs from the defaults."""
-    values = context.params | {
-        "model": model,
-        "data": settings.shown(context.params["data"]),
-        "out": settings.shown(context.params["out"]),
-    }
+    values = context.params | {"model": model}
     words = ["python -m labkit finetune"]
     for option in context.command.params:
         name, value = str(option.name), values[str(option.name)]
+        if name in ("data", "out"):
+            value = settings.shown(value)
         always = name in ("model", "method", "data", "out")
         if name != "as_json" and (always or value != option.default):
             words.append(option.opts[0] if value is True else f"{option.opts[0]} {value}")
@@ -111,12 +109,8 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
 
 def print_step(step: dict) -> None:
     """Print one line a step, as a terminal without cursor movement wants it."""
-    speed = step["tokens"] / step["seconds"]
-    print(
-        f"step {step['step']:4}/{step['n_steps']}  loss {step['loss']:.3f}  "
-        f"{step['seconds']:.1f} s  {speed:.0f} tokens/s",
-        flush=True,
-    )
+    pace = f"{step['seconds']:.1f} s  {step['tokens'] / step['seconds']:.0f} tokens/s"
+    print(f"step {step['step']:4}/{step['n_steps']}  loss {step['loss']:.3f}  {pace}", flush=True)
 
 
 def render(result: "TrainResult") -> str:

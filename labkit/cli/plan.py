@@ -7,7 +7,7 @@ rehearsed (``rehearsal``) or made to fit (``planner.fit``).
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,22 +25,14 @@ if TYPE_CHECKING:
     from labkit.planner.rehearsal import Rehearsal
 
 
-@dataclass(frozen=True)
-class Cards:
-    """How many cards, and how much memory each has."""
-
-    n: int
-    card_bytes: int
-
-
-def cards(text: str) -> Cards:
-    """Read ``24`` or ``2x24``: cards of so many GiB."""
+def cards(text: str) -> tuple[int, int]:
+    """Read ``24`` or ``2x24``, cards of so many GiB: how many, and the bytes of each."""
     found = re.fullmatch(r"(?:([1-9]\d{0,3})x)?(\d{1,4}(?:\.\d+)?)", text)
     if not found or float(found[2]) <= 0:
         raise typer.BadParameter(
             f"{text!r} is not a number of cards; write 2x24 for two cards of 24 GiB, or 24 for one"
         )
-    return Cards(int(found[1] or 1), int(float(found[2]) * GIB))
+    return int(found[1] or 1), int(float(found[2]) * GIB)
 
 
 def shape_name(text: str) -> str:
@@ -75,12 +67,11 @@ def plan(
     """
     from labkit.planner import fit, rehearsal, shapes
 
-    shape, gpu = shapes.shape(model), cards(gpus)
-    fields = StepConfig.__dataclass_fields__.keys() & context.params.keys()
-    options = {name: context.params[name] for name in fields}
+    shape, (n_gpus, card) = shapes.shape(model), cards(gpus)
+    fields = StepConfig.__dataclass_fields__
+    options = {name: value for name, value in context.params.items() if name in fields}
     options["targets"] = tuple(part.strip() for part in targets.split(",") if part.strip())
-    step = StepConfig(**options, n_gpus=gpu.n)
-    card = gpu.card_bytes
+    step = StepConfig(**options, n_gpus=n_gpus)
     predicted = fit.predict(shape, step)
     rehearsed = rehearsal.rehearse(shape, step) if rehearse else None
     change = None if predicted.fits(card) else fit.cheapest_change(shape, step, card)
@@ -93,7 +84,7 @@ def plan(
         "change": asdict(change) if change else None,
         "rehearsal": asdict(rehearsed) if rehearsed else None,
     }
-    lines = [*_table(predicted, rehearsed), _verdict(predicted, gpu, change)]
+    lines = [*_table(predicted, rehearsed), _verdict(predicted, card, change)]
     lines.append(
         "Otherwise unchanged, this card holds sequences up to "
         f"{result['longest_sequence']:,} tokens, or batches up to {result['largest_batch']:,}."
@@ -103,31 +94,32 @@ def plan(
 
 def _table(plan: MemoryPlan, rehearsed: Rehearsal | None) -> list[str]:
     step = plan.step
+    cards = f", on each of {step.n_gpus} cards" if step.n_gpus > 1 else ""
     lines = [
         f"{plan.model}, {step.method}, batch {step.batch} × {step.seq} tokens, {step.dtype}, "
-        f"{step.optimizer}, checkpointing {'on' if step.checkpointing else 'off'}"
-        + (f", on each of {step.n_gpus} cards" if step.n_gpus > 1 else ""),
+        f"{step.optimizer}, checkpointing {'on' if step.checkpointing else 'off'}{cards}",
         f"{'GiB':20}{'predicted':>10}" + ("   rehearsed" if rehearsed else ""),
     ]
     for part, size in plan.parts.items():
-        seen = f"{rehearsed.parts.get(part, 0) / GIB:12.2f}" if rehearsed else ""
-        lines.append(f"  {part:18}{size / GIB:10.2f}{seen}")
-    seen = f"{rehearsed.peak_bytes / GIB:12.2f}" if rehearsed else ""
-    lines.append(f"{'peak (' + plan.moment + ')':20}{plan.peak_bytes / GIB:10.2f}{seen}")
-    lines.append(f"{'CUDA context':20}{plan.context / GIB:10.2f}  (assumed)")
+        lines.append(_row(f"  {part}", size, rehearsed.parts.get(part, 0) if rehearsed else None))
+    peak = rehearsed.peak_bytes if rehearsed else None
+    lines.append(_row(f"peak ({plan.moment})", plan.peak_bytes, peak))
+    lines.append(_row("CUDA context", plan.context) + "  (assumed)")
     if plan.host_bytes:
-        lines.append(f"{'in host memory':20}{plan.host_bytes / GIB:10.2f}")
+        lines.append(_row("in host memory", plan.host_bytes))
     if rehearsed:
-        error = plan.peak_bytes / rehearsed.peak_bytes - 1
-        lines.append(
-            f"The prediction is {100 * error:+.1f} % off the rehearsal ({rehearsed.wall_s:.0f} s)."
-        )
+        error = f"{100 * (plan.peak_bytes / rehearsed.peak_bytes - 1):+.1f} %"
+        lines.append(f"The prediction is {error} off the rehearsal ({rehearsed.wall_s:.0f} s).")
     return lines
 
 
-def _verdict(plan: MemoryPlan, gpus: Cards, change: Change | None) -> str:
-    room = f"{plan.needed_bytes / GIB:.1f} of {gpus.card_bytes / GIB:g} GiB"
-    if plan.fits(gpus.card_bytes):
+def _row(name: str, size: float, seen: int | None = None) -> str:
+    return f"{name:20}{size / GIB:10.2f}" + ("" if seen is None else f"{seen / GIB:12.2f}")
+
+
+def _verdict(plan: MemoryPlan, card: int, change: Change | None) -> str:
+    room = f"{plan.needed_bytes / GIB:.1f} of {card / GIB:g} GiB"
+    if plan.fits(card):
         return f"It fits: {room}."
     if change is None:
         return f"It does not fit ({room}), and no change of this list helps: use a larger card."

@@ -10,15 +10,12 @@ import math
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from labkit import embed
 from labkit.types import Embedder
-
-if TYPE_CHECKING:
-    from openai import OpenAI
 
 # OpenAI's rule of thumb for English; part numbers and other languages take more tokens.
 CHARACTERS_A_TOKEN = 4
@@ -28,7 +25,6 @@ TOKENS_WITHOUT_YES = 1_000_000
 # so many of the longest texts still fit, and one failure costs little.
 BATCH_TEXTS = 32
 MAX_RETRIES = 5
-TIMEOUT_S = 60.0
 # ``OPENAI_BASE_URL`` and ``JINA_BASE_URL`` in the environment name another address.
 ADDRESSES = {"OPENAI": "https://api.openai.com/v1", "JINA": "https://api.jina.ai/v1"}
 
@@ -88,7 +84,7 @@ class ServiceEmbedder:
                 parts.append(self._embedded(client, batch, extra))
         return np.concatenate(parts)
 
-    def _embedded(self, client: "OpenAI", batch: list[str], extra: dict[str, Any]) -> np.ndarray:
+    def _embedded(self, client: Any, batch: list[str], extra: dict[str, Any]) -> np.ndarray:
         """Return one batch's unit vectors.
 
         Raises
@@ -159,7 +155,7 @@ def estimate_cost(name: str, texts: Iterable[str]) -> tuple[int, str]:
     return n_tokens, f"{len(lengths)} texts, about {n_tokens} tokens, {price}"
 
 
-def _client(service: str) -> "OpenAI":
+def _client(service: str) -> Any:
     """Return a client with the key in the environment, which never travels unencrypted."""
     key = os.environ.get(f"{service}_API_KEY", "").strip()
     if not re.fullmatch("[!-~]+", key):
@@ -178,7 +174,7 @@ def _client(service: str) -> "OpenAI":
     except ModuleNotFoundError as error:
         text = 'Embedding services need a package: python -m pip install -e ".[providers]"'
         raise ModuleNotFoundError(text) from error
-    return OpenAI(api_key=key, base_url=url, max_retries=MAX_RETRIES, timeout=TIMEOUT_S)
+    return OpenAI(api_key=key, base_url=url, max_retries=MAX_RETRIES, timeout=60)
 
 
 def _explained(error: Exception, service: str) -> str:
@@ -186,7 +182,5 @@ def _explained(error: Exception, service: str) -> str:
     status = getattr(error, "status_code", None)
     if status in (401, 403):
         return f"it refused the key in {service}_API_KEY ({status})"
-    if status in (402, 429):
-        return f"the account has no credit left, or the service is busy ({status})"
     words = str(error).replace(os.environ[f"{service}_API_KEY"].strip(), "…").split()
     return f"{type(error).__name__}: {' '.join(words)[:200]}"

@@ -161,7 +161,7 @@ def test_a_command_that_the_doors_do_not_accept_does_not_parse(words: list[str])
 
 def test_options_are_parsed_without_running_anything() -> None:
     options = parse("bench retrieval --sizes 10 20 30 --json".split())
-    assert (options["sizes"], options["more"], options["as_json"]) == ([10], [20, 30], True)
+    assert [*options["sizes"], *options["more"], options["as_json"]] == [10, 20, 30, True]
 
 
 def test_help_is_plain_and_loads_nothing_heavy(root: Path) -> None:

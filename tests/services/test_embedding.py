@@ -175,7 +175,7 @@ def test_a_service_out_of_reach_is_given_up(
     [
         (401, f"Incorrect API key provided: {KEY}", "it refused the key in OPENAI_API_KEY"),
         (403, "no", "it refused the key in OPENAI_API_KEY"),
-        (402, "", "no credit left"),
+        (402, "no credit left", "no credit left"),
         (400, f"too long, {KEY}", "too long, …"),
         (400, "x" * 190 + KEY, "xxx"),
     ],
