@@ -115,11 +115,9 @@ def lexical(passages: Iterable[str]) -> Scorer:
     A word weighs by its inverse document frequency over ``passages``; numbers and names such as
     ``NV-117`` are words too, and rare ones weigh most. Needs no model.
     """
-    holding: Counter[str] = Counter()
-    n = 0
-    for passage in passages:
-        holding.update(words(passage))
-        n += 1
+    bags = list(map(words, passages))
+    n = len(bags)
+    holding = Counter(word for bag in bags for word in bag)
     weights = {word: math.log(1 + n / count) for word, count in holding.items()}
     unknown = math.log(1 + n)
 
@@ -238,15 +236,13 @@ def load_glossary(documents: Iterable[Document]) -> dict[str, str]:
 
     A heading is a term if the first sentence below it names it, in singular or plural.
     """
-    glossary: dict[str, str] = {}
-    for document in documents:
-        if document.kind != "glossary":
-            continue
-        for term, body in re.findall(r"^## +(.+?) *\n+(.+)", document.text, flags=re.M):
-            first = split_sentences(body)[0]
-            if term.lower() in first.lower():
-                glossary[term.lower()] = first
-    return glossary
+    entries = [
+        (term.lower(), split_sentences(body)[0])
+        for document in documents
+        if document.kind == "glossary"
+        for term, body in re.findall(r"^## +(.+?) *\n+(.+)", document.text, flags=re.M)
+    ]
+    return {term: first for term, first in entries if term in first.lower()}
 
 
 def meant_terms(

@@ -104,13 +104,15 @@ def rests_on(*, prompt: bool = True, search: bool = True) -> dict[str, str]:
 def stale_parts(run: dict) -> list[str]:
     """Return the parts a record rests on that differ today; none if it does not say.
 
+    Parts that ``rests_on`` does not know are the record's own business.
+
     Examples
     --------
     >>> stale_parts({"rests_on": {"corpus": "of another day"}})
     ['corpus']
     """
     today = rests_on()
-    return [name for name, mark in run.get("rests_on", {}).items() if today[name] != mark]
+    return [name for name, mark in run.get("rests_on", {}).items() if today.get(name, mark) != mark]
 
 
 def is_stale(run: dict) -> bool | None:

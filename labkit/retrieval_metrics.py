@@ -148,13 +148,11 @@ def ranks_of(question: Question, hits: Sequence[Hit]) -> Ranks:
 
 def per_question(ranks: Sequence[Ranks], *, k: int = 5) -> dict[str, list[float]]:
     """Return every metric of every question, from the ranks of its evidence alone."""
-    scores = []
-    for of_question in ranks:
-        found = [
-            {piece for piece, rank in enumerate(of_question) if rank == place}
-            for place in range(1, DEPTH + 1)
-        ]
-        scores.append(_score(found, k, len(of_question)))
+    places = range(1, DEPTH + 1)
+    scores = [
+        _score([{i for i, rank in enumerate(rs) if rank == place} for place in places], k, len(rs))
+        for rs in ranks
+    ]
     return {name: [getattr(score, name) for score in scores] for name in METRICS}
 
 

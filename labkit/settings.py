@@ -22,7 +22,10 @@ def _switch(name: str) -> bool:
 
 
 def fast() -> bool:
-    """Tell whether lessons shrink to under a minute (``LABKIT_FAST=1``; used by the tests)."""
+    """Tell whether lessons shrink to under a minute (``LABKIT_FAST=1``; used by the tests).
+
+    Answers are cut short then, so ``results.record`` refuses to keep any figure.
+    """
     return _switch("LABKIT_FAST")
 
 

@@ -179,3 +179,4 @@ def test_a_change_of_prompt_or_search_is_noticed(course: Path, monkeypatch) -> N
 
 def test_a_record_that_does_not_say_what_it_rests_on_is_not_known_to_be_stale() -> None:
     assert (results.stale_parts({}), results.is_stale({})) == ([], None)
+    assert results.stale_parts({"rests_on": {"the weather": "sunny"}}) == []

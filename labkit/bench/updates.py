@@ -1,7 +1,7 @@
 """Benchmark of changing facts: the bulletins arrive, and the store and the answers must follow.
 
 Knows: the store without bulletins, with them, and with the rule that newer wins, on the questions
-whose answer a bulletin changed. Does not know: how the rule works (``supersede``).
+whose answer a bulletin changed. Does not know: how the rule works (``rerank``).
 Used by ``python -m labkit bench updates`` and read by lesson 05.
 """
 
