@@ -34,8 +34,8 @@ METRICS: dict[str, Callable[[AnswerScore], float | None]] = {
     "false_abstention": lambda score: float(score.abstained) if score.answerable else None,
     "wrong_but_confident": lambda score: float(score.wrong_but_confident),
 }
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_MEASURE = re.compile(r"(?<![\w.,-])(-?\d+(?:[.,]\d+)*)\s*(%|°?[^\W\d_]+)?")
+_DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"(?<![\w.,-])(-?\d+(?:[.,]\d+)*)\s*(%|°?[^\W\d_]+)?")
 
 
 def average(scores: Sequence[AnswerScore], metric: str) -> Interval | None:
@@ -100,7 +100,7 @@ def numbers_in(text: str) -> set[str]:
     >>> sorted(numbers_in("The NV-90 takes 1.6kg every 5 months."))
     ['1.6 kg', '5 months']
     """
-    found = _MEASURE.findall(text.replace("\N{MINUS SIGN}", "-"))
+    found = NUMBER.findall(text.replace("\N{MINUS SIGN}", "-"))
     return {" ".join(part.lower() for part in parts if part) for parts in found}
 
 
@@ -178,8 +178,8 @@ def copies_numbers(answer: str, question: Question, hits: Sequence[Hit]) -> bool
 
     Numbers of the question (the 117 of NV-117) do not count.
     """
-    own = set(_NUMBER.findall(answer)) - set(_NUMBER.findall(question.question))
-    return bool(own) and own <= set(_NUMBER.findall(" ".join(hit.passage for hit in hits)))
+    own = set(_DIGITS.findall(answer)) - set(_DIGITS.findall(question.question))
+    return bool(own) and own <= set(_DIGITS.findall(" ".join(hit.passage for hit in hits)))
 
 
 def find_fault(question: Question, hits: Sequence[Hit], *, right: bool) -> Fault:

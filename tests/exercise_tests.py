@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 
 from labkit.classroom.checks.check import UNTOUCHED, Exercise
+from labkit.classroom.checks.compare import same
 
 
 class ExerciseTests:
@@ -50,6 +51,14 @@ class ExerciseTests:
         verdict = check.judge(wrong_answer)
         assert verdict.state == "failed"
         assert hint in verdict.message.partition("Hint: ")[2], verdict.message
+
+    @pytest.mark.filterwarnings("error")
+    def test_the_known_mistakes_are_mistakes_and_break_in_no_case(self, check: Exercise) -> None:
+        caught = set()
+        for case in check.cases():
+            right, wrong = case.result_of(check.reference), case.result_of(check.mistakes)
+            caught |= {hint for hint, result in wrong.items() if not same(result, right)}
+        assert caught == wrong.keys()
 
     def test_each_exercise_knows_at_least_three_mistakes(self, check: Exercise) -> None:
         assert sum(other is check for other, *_ in self.wrong) >= 3

@@ -131,7 +131,7 @@ for name, text in candidates.items():
 # ### Exercise 1 (easy, 10 minutes): mark an answer
 #
 # Goal: return whether `answer` is right. It must hold every value of `values`, have at most 40 words, and
-# not refuse. `exam.contains_value(text, value)` and `exam.abstains(text)` are yours to use.
+# not abstain. `exam.contains_value(text, value)` and `exam.abstains(text)` are yours to use.
 #
 # <details><summary>Hint</summary>
 #

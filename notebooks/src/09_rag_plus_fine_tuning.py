@@ -97,27 +97,27 @@ print(opened.messages[-1]["content"])
 print("→", opened.answer)
 
 # %% [markdown]
-# ### Exercise 1 (easy, 10 minutes): the proof among distractors
+# ### Exercise 1 (easy, 10 minutes): the evidence among distractors
 #
-# **Goal:** return the `k` passages of a training example: the `proof` at position `place`, and around it
-# the best of `found` that are not the proof, in their order.
+# **Goal:** return the `k` passages of a training example: the `evidence` at position `place`, and around it
+# the best of `found` that are not the evidence, in their order.
 #
 # <details><summary>Hint</summary>
 #
-# Filter `found`, keep the first k − 1, and `insert` the proof. Search may have found the proof as well; it
+# Filter `found`, keep the first k − 1, and `insert` the evidence. Search may have found the evidence as well; it
 # must not stand there twice.
 # </details>
 
 
 # %% tags=["stub"]
-def passages(proof: str, found: list[str], k: int, place: int) -> list[str]:
+def passages(evidence: str, found: list[str], k: int, place: int) -> list[str]:
     raise NotImplementedError
 
 
 # %% tags=["solution"]
-def passages(proof: str, found: list[str], k: int, place: int) -> list[str]:
-    shown = [passage for passage in found if passage != proof][: k - 1]
-    shown.insert(place, proof)
+def passages(evidence: str, found: list[str], k: int, place: int) -> list[str]:
+    shown = [passage for passage in found if passage != evidence][: k - 1]
+    shown.insert(place, evidence)
     return shown
 
 

@@ -82,11 +82,11 @@ class Exercise:
                 f"expected a function, got {type(attempt).__name__}",
                 "Hand in the function itself, without brackets after its name.",
             )
-        n_cases = 0
-        for n_cases, case in enumerate(self.cases(), 1):  # noqa: B007
+        cases = list(self.cases())
+        for case in cases:
             if verdict := self._judge_case(attempt, case):
                 return verdict
-        return Verdict("passed", f"✓ {self.name}: all {n_cases} cases pass.")
+        return Verdict("passed", f"✓ {self.name}: all {len(cases)} cases pass.")
 
     def _judge_case(self, attempt: Answer, case: Case) -> Verdict | None:
         """Return what is wrong with `attempt` in this case, or None."""

@@ -22,9 +22,9 @@ def same(result: Any, expected: Any) -> bool:
     result, expected = _plain(result), _plain(expected)
     ours, right = _numbers(result), _numbers(expected)
     if right is not None:
-        alike = ours is not None and ours.shape == right.shape
-        alike = alike and (ours.dtype == bool) == (right.dtype == bool)
-        return alike and np.allclose(ours, right, equal_nan=True, **TOLERANCES)
+        if ours is None or (ours.shape, ours.dtype == bool) != (right.shape, right.dtype == bool):
+            return False
+        return np.allclose(ours, right, equal_nan=True, **TOLERANCES)
     if isinstance(expected, Mapping):
         alike = isinstance(result, Mapping) and result.keys() == expected.keys()
         return alike and all(same(result[key], expected[key]) for key in expected)

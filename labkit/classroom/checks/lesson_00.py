@@ -46,18 +46,14 @@ def _numbers_in(text: str) -> list[str]:
 )
 def numbers_in() -> Iterator[Case]:
     """Check lesson 00, exercise 1: the numbers of a text, each with its unit."""
+    grease = "It takes 1.6 kg of grease every 5 months."
+    kettle = "The NV-117 kettle works at 165 bar. [SB-2023-09]"
+    order = "Return every number, in the order of the text."
+    names = "Names of turbines and documents are not measurements."
     for about, text, hint in (
         ("a number with its unit", "It trips at 62 °C.", 'Return a list of texts such as "62 °C".'),
-        (
-            "two numbers, one with decimals",
-            "It takes 1.6 kg of grease every 5 months.",
-            "Return every number, in the order of the text.",
-        ),
-        (
-            "names that hold digits",
-            "The NV-117 kettle works at 165 bar. [SB-2023-09]",
-            "Names of turbines and documents are not measurements.",
-        ),
+        ("two numbers, one with decimals", grease, order),
+        ("names that hold digits", kettle, names),
         ("a number without a space", "Add 1.6kg.", "Put one space before the unit."),
         ("a percent sign", "Change it when it is 75 % full.", "% is a unit too."),
         ("a number at the end", "The limit is 72.", 'Here the answer is ["72"].'),

@@ -72,22 +72,15 @@ def filtered_top_k() -> Iterator[Case]:
     every, some = np.ones(6, bool), np.array([True, False, True, False, True, True])
     yield Case("no filter", (scores, every, 3), "Rank by score, best first.")
     yield Case("a filter that drops the two best rows", (scores, some, 3), "Filter, then rank.")
-    yield Case(
-        "fewer allowed rows than k",
-        (scores, np.array([False, False, True, False, False, True]), 5),
-        "Return the allowed rows only, even if they are fewer than k.",
-    )
-    yield Case(
-        "negative scores",
-        (np.array([-0.4, -0.1, -0.3, -0.2]), np.array([True, False, True, True]), 1),
-        "A cosine may be negative. Choose rows by `allowed`, not by changing their scores.",
-    )
-    yield Case(
-        "a filter that allows nothing",
-        (scores, np.zeros(6, bool), 3),
-        "No row is allowed: return an empty array of row numbers.",
-        accept=lambda result: len(result) == 0,
-    )
+    two = np.array([False, False, True, False, False, True])
+    fewer = "Return the allowed rows only, even if they are fewer than k."
+    yield Case("fewer allowed rows than k", (scores, two, 5), fewer)
+    below, three = np.array([-0.4, -0.1, -0.3, -0.2]), np.array([True, False, True, True])
+    choose = "A cosine may be negative. Choose rows by `allowed`, not by changing their scores."
+    yield Case("negative scores", (below, three, 1), choose)
+    none = "No row is allowed: return an empty array of row numbers."
+    nothing = (scores, np.zeros(6, bool), 3)
+    yield Case("a filter that allows nothing", nothing, none, lambda rows: len(rows) == 0)
 
 
 def _sync_plan(old: Hashes, new: Hashes) -> dict[str, set[str]]:

@@ -110,24 +110,15 @@ def _accept_citations(text: str, shown_ids: Container[str]) -> list[str]:
 def accept_citations() -> Iterator[Case]:
     """Check lesson 04, exercise 2: the cited ids that were shown, each once, in order."""
     known = "Compare every id with `shown_ids`."
+    split = "Split what stands in a bracket at commas and semicolons."
+    once = "Keep each id once, where it comes first."
+    brackets = "Only what stands in brackets is a citation."
     for about, text, hint in (
         ("one honest id", "It takes 1.6 kg. [SM-90-PIT]", "Find what is in [ ]."),
         ("an invented id", "It takes 1.6 kg. [SM-95-PIT] [SM-90-PIT]", known),
-        (
-            "two ids in one bracket",
-            "It takes 1.6 kg. [SM-90-PIT, SB-2019-04]",
-            "Split what stands in a bracket at commas and semicolons.",
-        ),
-        (
-            "an id cited twice",
-            "It takes 1.6 kg [SM-90-PIT], not 1.2 kg. [SM-90-PIT; SB-2019-04]",
-            "Keep each id once, where it comes first.",
-        ),
-        (
-            "an id that is only mentioned",
-            "SM-90-PIT says 1.2 kg, but it takes 1.6 kg. [SB-2019-04]",
-            "Only what stands in brackets is a citation.",
-        ),
+        ("two ids in one bracket", "It takes 1.6 kg. [SM-90-PIT, SB-2019-04]", split),
+        ("an id cited twice", "1.6 kg [SM-90-PIT], not 1.2. [SM-90-PIT; SB-2019-04]", once),
+        ("an id that is only mentioned", "SM-90-PIT says: 1.2 kg. [SB-2019-04]", brackets),
         ("a piece of an id", "It takes 1.6 kg. [SM-90] [SM-95-PIT]", known),
         ("an answer without brackets", "It takes 1.6 kg.", "Return an empty list."),
     ):

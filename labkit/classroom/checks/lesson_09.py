@@ -6,7 +6,6 @@ Used by lesson 09, which imports this module as ``check``.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from labkit.bench import data_size
 from labkit.classroom.checks.check import Case, exercise
@@ -35,7 +34,9 @@ def _passages(evidence: str, found: Sequence[str], k: int, place: int) -> list[s
         "Search found the evidence as well: leave it out of the distractors.": (
             [*found[: min(place, k - 1)], evidence, *found[place : k - 1]]
         ),
-        "Those are the search's own passages: without the evidence, or where it stood.": found[:k],
+        "Those are the search's own passages: without the evidence, or with it where it stood.": (
+            found[:k]
+        ),
     },
 )
 def passages() -> Iterator[Case]:
@@ -62,44 +63,26 @@ def spoil() -> Iterator[Case]:
     """Check lesson 09, exercise 2: a share of the answers comes from other questions."""
     names = [f"{n} kg" for n in range(50)]
     silent = ["Not documented."] * 40 + ["1 kg", "2 kg"]
-    seen: list[Any] = []
+    seen: dict[str, list[str]] = {}
+
+    def as_first(result: Sequence[str]) -> bool:
+        return seen.setdefault("first", list(result)) == list(result)
+
+    count = "Draw round(share * n) different positions with `sample`, and change just these."
+    house = "A wrong label is the answer of another question, in the same house format."
+    same = "The same seed must spoil the same answers: draw everything from random.Random(seed)."
+    used = "Another seed must spoil others: is the seed used?"
+    other = "An abstention in place of an abstention is no noise: choose among answers that differ."
     yield Case("no noise", (names, 0.0, 0), "A share of 0 leaves every answer as it is.")
-    yield Case(
-        "20 % of fifty answers",
-        (names, 0.2, 0),
-        "Draw round(share * n) different positions with `sample`, and change just these.",
-        accept=lambda result: _n_changed(result, names) == 10,
-    )
-    yield Case(
-        "answers that stay plausible",
-        (names, 0.2, 1),
-        "A wrong label is the answer of another question, in the same house format.",
-        accept=lambda result: set(result) <= set(names),
-    )
-    yield Case(
-        "seed 7",
-        (names, 0.2, 7),
-        "Return the answers as a list.",
-        accept=lambda result: seen.append(list(result)) is None,
-    )
-    yield Case(
-        "seed 7 once more",
-        (names, 0.2, 7),
-        "The same seed must spoil the same answers: draw everything from random.Random(seed).",
-        accept=lambda result: list(result) == seen[0],
-    )
-    yield Case(
-        "another seed",
-        (names, 0.2, 8),
-        "Another seed must spoil others: is the seed used?",
-        accept=lambda result: list(result) != seen[0],
-    )
-    yield Case(
-        "many answers that are the same",
-        (silent, 0.5, 0),
-        "An abstention in place of an abstention is no noise: choose among answers that differ.",
-        accept=lambda result: _n_changed(result, silent) == 21,
-    )
+    for about, answers, share, seed, hint, accept in (
+        ("20 % of fifty answers", names, 0.2, 0, count, lambda got: _n_changed(got, names) == 10),
+        ("plausible answers", names, 0.2, 1, house, lambda got: set(got) <= set(names)),
+        ("seed 7", names, 0.2, 7, "Return the answers as a list.", as_first),
+        ("seed 7 once more", names, 0.2, 7, same, as_first),
+        ("another seed", names, 0.2, 8, used, lambda got: not as_first(got)),
+        ("many equal answers", silent, 0.5, 0, other, lambda got: _n_changed(got, silent) == 21),
+    ):
+        yield Case(about, (answers, share, seed), hint, accept)
 
 
 def _decide(rag: Ends, lora: Ends, both_over_rag: Ends, both_over_lora: Ends) -> str:
@@ -135,18 +118,22 @@ def _lora_first(rag: Ends, lora: Ends, *both: Ends) -> str:
 )
 def decide() -> Iterator[Case]:
     """Check lesson 09, exercise 3: a decision from the intervals of a two-by-two."""
-    sure, open_, loss, likely = (0.1, 0.3), (-0.1, 0.1), (-0.3, -0.1), (-0.01, 0.4)
+    sure, unsure, loss, likely = (0.1, 0.3), (-0.1, 0.1), (-0.3, -0.1), (-0.01, 0.4)
     each = 'Both differences of the combination lie above zero: "both".'
     adds = 'The combination adds nothing sure to RAG, and RAG surely helps: "RAG".'
     zero = "An interval that holds zero is not sure, however good its middle looks."
     order = 'RAG is asked before LoRA: "RAG".'
     for about, changes, hint in (
-        ("a combination that surely beats each", (sure, open_, sure, sure), each),
-        ("nothing that helps", (open_, loss, open_, open_), 'Nothing is sure, so say "neither".'),
-        ("a combination that surely beats LoRA only", (sure, open_, open_, sure), adds),
-        ("a combination that beats RAG on average only", (sure, open_, likely, sure), zero),
-        ("a combination that spoils RAG", (sure, open_, loss, loss), "Below zero is a loss."),
-        ("two remedies that help, and add nothing up", (sure, sure, open_, open_), order),
-        ("RAG that fails", (open_, sure, sure, open_), 'Only LoRA surely helps: "LoRA".'),
+        ("a combination that surely beats each", (sure, unsure, sure, sure), each),
+        (
+            "nothing that helps",
+            (unsure, loss, unsure, unsure),
+            'Nothing is sure, so say "neither".',
+        ),
+        ("a combination that surely beats LoRA only", (sure, unsure, unsure, sure), adds),
+        ("a combination that beats RAG on average only", (sure, unsure, likely, sure), zero),
+        ("a combination that spoils RAG", (sure, unsure, loss, loss), "Below zero is a loss."),
+        ("two remedies that help, not more together", (sure, sure, unsure, unsure), order),
+        ("RAG that fails", (unsure, sure, sure, unsure), 'Only LoRA surely helps: "LoRA".'),
     ):
         yield Case(about, changes, hint)
