@@ -6,7 +6,6 @@ Used by ``bench_methods`` only.
 """
 
 import json
-import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -198,13 +197,7 @@ def work(part: str, budget: Budget, learn: list, kept: list, folder: Path) -> di
     return train_and_judge(method, budget, learn, kept, folder)
 
 
-def main() -> None:
-    """Read what to do from standard input, and print the figures as the last line."""
-    told = json.load(sys.stdin)
-    learn, kept = ([Example(**row) for row in told[name]] for name in ("learn", "kept"))
-    budget = Budget(**told["budget"])
-    print(json.dumps(work(told["part"], budget, learn, kept, Path(told["folder"]))))
-
-
-if __name__ == "__main__":
-    main()
+def work_in_json(part: str, budget: dict, learn: list, kept: list, folder: str) -> dict:
+    """Do one part; everything comes as JSON holds it."""
+    learned, judged = ([Example(**row) for row in rows] for rows in (learn, kept))
+    return work(part, Budget(**budget), learned, judged, Path(folder))

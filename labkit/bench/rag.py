@@ -16,6 +16,7 @@ from typing import cast
 from labkit import corpus, exam, results, retrieval_metrics, settings
 from labkit.bench import rag_variants
 from labkit.bench.rag_variants import DEFAULT, Tools, Variant
+from labkit.bench.runner import recorded
 from labkit.chunking import count_words
 from labkit.embed import SentenceEmbedder, load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
@@ -35,8 +36,7 @@ _SHARES = (0.4, 0.5, 0.6, 0.75, 1.0)
 def run(*, folder: Path | None = None) -> dict:
     """Measure every variant, record each, and return the figures.
 
-    A killed run goes on where it stopped: what was recorded for
-    the same data is not measured again. A complete run starts anew.
+    A killed run goes on where it stopped; delete the record to start anew.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def run(*, folder: Path | None = None) -> dict:
     train, test = ([q for q in exam.load_exam(s) if q.evidence] for s in ("train", "test"))
     variants = rag_variants.every_variant()
     config = {"command": COMMAND, "k": K, "n_variants": len(variants), "data": data_mark()}
-    figures = _unfinished(config, folder) or {"variants": {}}
+    figures = {"variants": {}} | recorded(NAME, config, folder=folder)
     figures |= {"questions": [q.id for q in test], "kinds": [q.kind for q in test]}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         tools = make_tools(embedder)
@@ -231,11 +231,3 @@ def _by_cut(variants: Sequence[Variant]) -> list[list[Variant]]:
     for variant in variants:
         groups.setdefault(str(variant.cut), []).append(variant)
     return list(groups.values())
-
-
-def _unfinished(config: dict, folder: Path | None) -> dict | None:
-    run = results.load(NAME, folder=folder)
-    if run is None or run["config"] != config:
-        return None
-    done = run["figures"]["variants"]
-    return run["figures"] if len(done) < config["n_variants"] else None
