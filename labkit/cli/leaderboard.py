@@ -18,7 +18,6 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     command.add_argument("--verdicts", action="store_true", help="show the verdicts instead")
     command.add_argument("--html", type=Path, metavar="FILE", help="write one page with all of it")
-    command.add_argument("--figure", type=Path, metavar="FILE", help="write the figure as PNG")
     command.add_argument(
         "--write",
         action="store_true",
@@ -30,19 +29,15 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
     from labkit import results
-    from labkit.claims import leaderboard, leaderboard_page, verdicts
+    from labkit.claims import leaderboard, verdicts
 
     runs = results.leaderboard()
     wanted = arguments.verdicts or arguments.html or arguments.write
     judged = verdicts.judge_all(verdicts.load_records()) if wanted else []
     written = []
     if arguments.html:
-        results.write_atomically(arguments.html, leaderboard_page.page(runs, judged))
+        results.write_atomically(arguments.html, leaderboard.page(runs, judged))
         written.append(arguments.html)
-    if arguments.figure:
-        arguments.figure.parent.mkdir(parents=True, exist_ok=True)
-        arguments.figure.write_bytes(leaderboard_page.figure(runs).figure._repr_png_())
-        written.append(arguments.figure)
     if arguments.write:
         written += [leaderboard.write(), verdicts.write(judged)]
     text = verdicts.in_words(judged) if arguments.verdicts else leaderboard.in_words(runs)
@@ -53,6 +48,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
 def _data(runs: list[dict], judged: list) -> dict:
     from labkit.claims import leaderboard
+    from labkit.claims.records import why_stale
 
     rows = [
         {
@@ -60,6 +56,7 @@ def _data(runs: list[dict], judged: list) -> dict:
             "system": leaderboard.name_of(run),
             "figures": {key: run["figures"].get(key) for key in leaderboard.SHORT},
             "date": run["date"],
+            "stale": why_stale(run),
             "commands": leaderboard.commands(run),
         }
         for run in runs

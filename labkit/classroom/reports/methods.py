@@ -14,6 +14,7 @@ from labkit.bench import methods as bench_methods
 from labkit.bench import step_times
 from labkit.bench import sweeps as bench_sweeps
 from labkit.bench.methods import METHODS, tokens_per_s
+from labkit.claims.records import why_stale
 from labkit.classroom.figures.memory import Bar
 from labkit.hardware import GIB, Hardware, describe
 from labkit.measure import paired_difference
@@ -29,10 +30,14 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The parts of ``bench_methods``, or the knobs of ``bench_sweeps``, and their origin."""
+    """The parts of ``bench.methods``, or the knobs of ``bench.sweeps``, and their origin.
+
+    ``stale`` says why the record no longer counts as it stands, where it does not.
+    """
 
     parts: dict[str, dict]
     origin: str
+    stale: str = ""
 
     @property
     def trained(self) -> dict[str, dict]:
@@ -49,7 +54,7 @@ class Comparison:
 def recorded(model: str) -> Comparison | None:
     """Return the recorded comparison, or ``None`` if there is none."""
     run = results.load(bench_methods.name(model))
-    return Comparison(run["figures"], _origin(run)) if run else None
+    return Comparison(run["figures"], _origin(run), why_stale(run)) if run else None
 
 
 def live(runs: Mapping[str, TrainResult], kept_losses: Mapping[str, float]) -> Comparison:
