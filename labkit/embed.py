@@ -137,29 +137,24 @@ def prefixes(name: str) -> tuple[str, str]:
 
 
 def load_embedder(name: str = DEFAULT_MODEL) -> Embedder:
-    """Load an embedding model from the cache, or a service's, asked when there is a text to embed.
+    """Load an embedding model from the cache.
 
     Parameters
     ----------
     name
-        Catalogue name; bring it once with ``python -m labkit fetch NAME``. Or a name of
-        ``embed_services``, such as ``text-embedding-3-small@512``: texts then leave this machine.
+        Catalogue name; bring it once with ``python -m labkit fetch NAME``. Models of
+        a service are loaded by ``services.embedding.load_embedder``.
 
     Raises
     ------
     FileNotFoundError
         If the model was not fetched yet.
     ValueError
-        If it is no embedding model, or needs its authors' code, or its service's key is missing.
+        If it is no embedding model, or needs its authors' code.
     """
     from labkit.catalogue import card
     from labkit.fetch import model_dir
-    from labkit.services.embed_services import is_served
 
-    if is_served(name):
-        from labkit.services.embed_http import HttpEmbedder
-
-        return HttpEmbedder(name)
     if name.rpartition("/")[2].startswith("jina-"):
         raise ValueError(
             f"{name} runs code of its authors when loaded, which the course never does; use "

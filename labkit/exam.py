@@ -1,12 +1,13 @@
 """The exam: questions with evidence, and how one answer is scored.
 
 Knows: the six kinds of question, the house answer format, and when an answer counts as right.
-Does not know: how an answer came about (``rag``) or how scores are averaged (``evaluate_answers``).
-Used from lesson 01 on; lesson 04 shows ``score_answer`` at work.
+Does not know: how an answer came about (``rag``) or how scores are averaged (``answer_metrics``).
+Used from lesson 00 on; lesson 04 shows ``score_answer`` at work.
 """
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,14 +145,7 @@ def _share_of_terms(question: Question, text: str) -> float:
 
 
 def _question(row: dict) -> Question:
-    return Question(
-        id=row["id"],
-        kind=row["kind"],
-        question=row["question"],
-        answer=row["answer"],
-        values=tuple(row["values"]),
-        evidence=tuple(Evidence(item["document"], item["quote"]) for item in row["evidence"]),
-        terms=tuple(row["terms"]),
-        superseded_value=row["superseded_value"],
-        held_out=row["held_out"],
-    )
+    evidence = tuple(Evidence(**item) for item in row["evidence"])
+    facts = {field.name: row[field.name] for field in fields(Question)}
+    facts |= {"evidence": evidence, "values": tuple(row["values"]), "terms": tuple(row["terms"])}
+    return Question(**facts)

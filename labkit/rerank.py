@@ -1,9 +1,10 @@
-"""Reranking: a slower, closer look at the few passages that a search brought.
+"""Reranking, and other second looks at a question and the hits it brought.
 
-Knows: three ways to score a passage against a question (rare words in common, token by token, a
-cross-encoder), and how the scores reorder hits.
+Knows: ways to score a passage against a question (rare words in common, token by token, code names
+first, a cross-encoder) and how scores reorder hits; which house terms a question means; that a
+superseding chunk goes before what it replaces.
 Does not know: how hits were found (``store``).
-Used by lesson 05, ``bench_rag`` and ``sit_exam``.
+Used by lesson 05, ``bench.rag`` and ``evaluate``.
 """
 
 import math
@@ -19,17 +20,7 @@ import numpy as np
 
 from labkit.corpus import split_sentences
 from labkit.store.search import spread
-from labkit.types import Document, Hit, Mode, Scorer
-
-
-class Searcher(Protocol):
-    """What ``Reranked`` and the variants of ``rag_variants`` need of a store."""
-
-    def search_many(
-        self, queries: Sequence[str], *, k: int = 5, mode: Mode = "hybrid"
-    ) -> list[list[Hit]]:
-        """Return the best ``k`` hits of each query."""
-        ...
+from labkit.types import BatchSearcher, Document, Hit, Mode, Scorer
 
 
 class TokenEmbedder(Protocol):
@@ -87,7 +78,7 @@ class Reranked:
         Hits that are looked at for each question.
     """
 
-    def __init__(self, store: Searcher, scorer: Scorer, *, depth: int = 20) -> None:
+    def __init__(self, store: BatchSearcher, scorer: Scorer, *, depth: int = 20) -> None:
         self._store, self._scorer, self._depth = store, scorer, depth
 
     def search(self, query: str, *, k: int = 5, mode: Mode = "hybrid") -> list[Hit]:

@@ -91,14 +91,7 @@ class Hit:
 
 QuestionKind = Literal["lookup", "jargon", "synthesis", "table", "updated", "unanswerable"]
 Split = Literal["train", "test"]
-KINDS: tuple[QuestionKind, ...] = (
-    "lookup",
-    "jargon",
-    "synthesis",
-    "table",
-    "updated",
-    "unanswerable",
-)
+KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
 
 
 @dataclass(frozen=True)
@@ -180,7 +173,7 @@ Messages = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Generation:
-    """One generated text, with its cost: tokens and seconds (of its whole batch, if batched)."""
+    """One generated text, and how many tokens were read and written for it."""
 
     text: str
     n_prompt_tokens: int
@@ -286,15 +279,19 @@ class Embedder(Protocol):
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
 
 
-class Searcher(Protocol):
-    """What the loop needs of a store."""
-
-    def search(self, query: str, *, k: int = 5, mode: Mode = "hybrid") -> list[Hit]:
-        """Return the best ``k`` hits."""
-        ...
+class BatchSearcher(Protocol):
+    """What reranking and benchmarks need of a store."""
 
     def search_many(
         self, queries: Sequence[str], *, k: int = 5, mode: Mode = "hybrid"
     ) -> list[list[Hit]]:
         """Return the best ``k`` hits of each query."""
+        ...
+
+
+class Searcher(BatchSearcher, Protocol):
+    """What the RAG loop needs of a store."""
+
+    def search(self, query: str, *, k: int = 5, mode: Mode = "hybrid") -> list[Hit]:
+        """Return the best ``k`` hits."""
         ...

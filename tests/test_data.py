@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from labkit import exam, settings
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import exam, retrieval_metrics, settings
 from labkit.corpus import Chunk, chunk_document, read_documents
 from labkit.exam import ABSTENTION
 from labkit.types import Document, Question, Unreadable
@@ -175,7 +174,7 @@ def test_every_piece_of_evidence_can_be_retrieved_as_a_chunk(
                 make_hit(chunk.text, document_id=evidence.document)
                 for chunk in chunks[evidence.document]
             ]
-            found = [hit for hit in hits if evaluate_retrieval.holds_evidence(hit, evidence)]
+            found = [hit for hit in hits if retrieval_metrics.holds_evidence(hit, evidence)]
             if not any(holds_a_value(hit.text, question) for hit in found):
                 lost.append((question.id, evidence))
     assert not lost

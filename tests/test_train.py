@@ -152,7 +152,9 @@ train.train(examples, Path(sys.argv[2]), config, base=base, on_step=kill)
 """
 
 
-@pytest.mark.parametrize("step", [1, 3, 6])
+@pytest.mark.parametrize(
+    "step", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 6))]
+)
 def test_a_killed_run_goes_on_to_the_same_final_loss(
     base: Any, tiny_llm: Any, tmp_path: Path, step: int
 ) -> None:

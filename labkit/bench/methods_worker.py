@@ -12,8 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from labkit import catalogue, hardware, measure, memory
-from labkit import evaluate as sit_exam
+from labkit import catalogue, evaluate, hardware, measure, memory
 from labkit.bench import held_out, step_times
 from labkit.bench.methods import Budget
 from labkit.models import LanguageModel, load_language_model, with_adapter
@@ -152,7 +151,7 @@ def judge(
         return figures | {"exam": None}
     from labkit.store.course import open_course_store
 
-    run = sit_exam.sit(
+    run = evaluate.sit(
         "both" if tuned else "rag",
         llm=llm,
         tuned=tuned,

@@ -13,15 +13,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
-from labkit import corpus, exam, results, settings
-from labkit import rerank as rewrite
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import corpus, exam, results, retrieval_metrics, settings
 from labkit.bench import rag_variants
 from labkit.bench.rag_variants import DEFAULT, Tools, Variant
 from labkit.chunking import count_words
 from labkit.embed import SentenceEmbedder, load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
-from labkit.rerank import TokenEmbedder, late_interaction, lexical, remembering
+from labkit.rerank import TokenEmbedder, late_interaction, lexical, load_glossary, remembering
 from labkit.retrieval_metrics import DEPTH, METRICS, pack, per_question, ranks_of, unpack
 from labkit.store import Store, open_store
 from labkit.types import Embedder, Hit, Mode
@@ -111,7 +109,7 @@ def make_tools(model: TokenEmbedder) -> Tools:
         "lexical": remembering(lexical(passages)),
         "late interaction": remembering(late_interaction(model)),
     }
-    return Tools(rewrite.load_glossary(documents), scorers)
+    return Tools(load_glossary(documents), scorers)
 
 
 def tune(store: Remembering, train: Sequence[exam.Question], tools: Tools) -> dict:
@@ -141,8 +139,8 @@ def tune(store: Remembering, train: Sequence[exam.Question], tools: Tools) -> di
 
 def mean_hit_at_1(questions: Sequence[exam.Question], found: Sequence[Sequence[Hit]]) -> float:
     """Return the share of questions whose first hit holds evidence."""
-    firsts = [evaluate_retrieval.relevance(q, h[:1]) for q, h in zip(questions, found, strict=True)]
-    return sum(evaluate_retrieval.hit_at_k(first, 1) for first in firsts) / len(firsts)
+    firsts = [retrieval_metrics.relevance(q, h[:1]) for q, h in zip(questions, found, strict=True)]
+    return sum(retrieval_metrics.hit_at_k(first, 1) for first in firsts) / len(firsts)
 
 
 def measure(

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from labkit import catalogue, exam, rag, results, settings
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import catalogue, exam, rag, results, retrieval_metrics, settings
 from labkit.bench.rag import mean_hit_at_1
 from labkit.embed import load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
@@ -114,9 +113,9 @@ def of_updated(
 
 def holds(hit: Hit, question: Question, old: Evidence) -> str:
     """Say which value a chunk proves: ``new``, ``old`` or ``neither``."""
-    if any(evaluate_retrieval.holds_evidence(hit, evidence) for evidence in question.evidence):
+    if any(retrieval_metrics.holds_evidence(hit, evidence) for evidence in question.evidence):
         return "new"
-    return "old" if evaluate_retrieval.holds_evidence(hit, old) else "neither"
+    return "old" if retrieval_metrics.holds_evidence(hit, old) else "neither"
 
 
 def says(text: str, question: Question) -> str:
@@ -132,7 +131,7 @@ def rule_by_kind(
 ) -> dict[str, dict]:
     """Return the paired difference of hit@1 that a rule makes, for each kind and all."""
     scores = {
-        name: [float(bool(evaluate_retrieval.relevance(q, h[:1])[0])) if h else 0.0
+        name: [float(bool(retrieval_metrics.relevance(q, h[:1])[0])) if h else 0.0
                for q, h in zip(questions, found, strict=True)]
         for name, found in (("rule", ruled), ("plain", after))
     }  # fmt: skip

@@ -11,7 +11,7 @@ holds ``figures["runs"]``, each with ``n_examples``, ``noise`` (a share) and ``a
 ``side-effects-MODEL`` has ``figures["trained"]["retrain_s"]``: what training the reader took.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from labkit import results
 from labkit.types import Interval
@@ -59,18 +59,16 @@ COMMANDS = {
     CARDS: "make bench-gpu",
 }
 
-# Until ``results`` compares a record with what it rests on, only the record's own word counts.
-_changed: Callable[[Mapping], list[str]] = getattr(results, "stale_parts", lambda run: [])
 
-
-def why_stale(run: Mapping) -> str:
+def why_stale(run: dict) -> str:
     """Say why a record does not count as it stands, or nothing.
 
     Either the record says so itself (``"stale": "reason"``), or something that it rests on has
     changed since it was made.
     """
     own = [run["stale"]] if "stale" in run else []
-    return "; ".join([*own, *(f"changed since: {part}" for part in _changed(run))])
+    changed = results.stale_parts(run) if "rests_on" in run else []  # hashing every file takes time
+    return "; ".join([*own, *(f"changed since: {part}" for part in changed)])
 
 
 def listed(parts: Mapping[str, Interval]) -> str:

@@ -5,7 +5,6 @@ and ``rules_memory``. Does not know: how a verdict is shown (``verdicts``) or me
 An interval decides, never a mean; one that holds zero and a difference that matters cannot tell.
 """
 
-from labkit import retrieval_metrics as ranks
 from labkit.claims import rules_memory as memory
 from labkit.claims import rules_training as training
 from labkit.claims.records import (
@@ -25,6 +24,7 @@ from labkit.claims.records import (
 )
 from labkit.claims.verdicts import Claim, Outcome, Records, close, gains, loses, of_parts
 from labkit.measure import paired_difference
+from labkit.retrieval_metrics import per_question, unpack
 from labkit.types import KINDS, Interval
 
 ANSWERABLE: tuple[str, ...] = tuple(kind for kind in KINDS if kind != "unanswerable")
@@ -117,7 +117,7 @@ def similarity(records: Records) -> Outcome:
     figures = records.figures(VARIANTS)
     found = pd.DataFrame(
         {
-            name: ranks.per_question(ranks.unpack(figures["variants"][name]["ranks"]))["hit_at_1"]
+            name: per_question(unpack(figures["variants"][name]["ranks"]))["hit_at_1"]
             for name in ("vector", "text", "hybrid")
         }
     )

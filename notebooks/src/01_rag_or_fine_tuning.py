@@ -198,26 +198,27 @@ print(f"{len(answers)} questions, recorded {sat['date']}: {sat['config']['comman
 # Nordvind's papers. Numbers that the question holds already do not count.
 
 # %%
-from labkit import answer_metrics as inventions
+from labkit import answer_metrics
 from labkit.corpus import read_documents
 
 folders = [settings.data_dir() / name for name in ("documents", "tables")]
 documents = list(read_documents(folders, unreadable=[]))
-papers = inventions.of_papers(document.text for document in documents)
-made_of = inventions.tally(questions, answers, papers)
+papers = set().union(*(answer_metrics.numbers_in(document.text) for document in documents))
+made_of = answer_metrics.count_answers(questions, answers, papers)
 print(f"{len(documents)} documents and table rows hold {len(papers)} different numbers")
 
 # %%
-from labkit.classroom.figures import plots
+from labkit.classroom import figures
 
 whole = Counter()
 for row in made_of.values():
     whole.update(row)
 nowhere = whole["a number from nowhere"] / len(answers)
-plots.counts(
+figures.stacked(
     made_of,
     title=f"{nowhere:.0%} of all answers state a number that stands in no paper",
     xlabel="answers (%)",
+    counts=True,
     caption=f"{len(answers)} closed-book answers of {llm.name}, recorded {sat['date']}",
 ).figure
 
@@ -283,15 +284,15 @@ check.highest_share(highest_share)
 
 # %%
 sizes = (3, 10, 30, 100, len(answers))
-curve = [(n, 100 * inventions.highest_share(n)) for n in sizes]
-plots.lines(
+curve = [(n, 100 * answer_metrics.highest_share(n)) for n in sizes]
+figures.lines(
     {"highest share": curve},
     title=f"None of {curve[-1][0]} right: still up to {curve[-1][1]:.1f} %; "
     f"none of {curve[1][0]}: up to {curve[1][1]:.0f} %",
     xlabel="questions asked, all answered wrongly",
     ylabel="true share could be (%)",
     caption="exact binomial bound, 95 %",
-    log=True,
+    log="xy",
 ).figure
 
 # %% [markdown]
@@ -366,7 +367,6 @@ say("verdict", c1.in_words)
 
 # %%
 from labkit.claims import records as verdict_records
-from labkit.classroom.figures import rag as plots_rag
 
 gains = {
     kind: records.difference(verdict_records.RAG, verdict_records.BASE, "exact_match", kinds=[kind])
@@ -375,7 +375,7 @@ gains = {
 n_sure = sum(gain.low > 0 for gain in gains.values())
 
 # %%
-plots_rag.forest(
+figures.forest(
     gains,
     title=f"RAG helps surely in {n_sure} of {len(gains)} kinds of question",
     xlabel="right answers, RAG minus closed book (percentage points)",
@@ -511,12 +511,19 @@ runs = [
     for run in results.leaderboard()
     if run["config"]["system"] in ("base", "rag") and run["config"]["model"] == llm.name
 ]
-shares = {leaderboard.name_of(run): Interval.of(run["figures"]["exact_match"]) for run in runs}
+measures = {"exact_match": "right", "wrong_but_confident": "wrong but confident"}
+shares = {
+    leaderboard.name_of(run): {
+        name: Interval.of(run["figures"][key]) for key, name in measures.items()
+    }
+    for run in runs
+}
 first, *_, last = shares
-plots_rag.forest(
+figures.dots(
     shares,
-    title=f"{first}: {shares[first].mean:.0%} right;\n{last}: {shares[last].mean:.0%}",
-    xlabel="share of all exam questions answered rightly (%)",
+    title=f"{first}: {shares[first]['right'].mean:.0%} right;\n"
+    f"{last}: {shares[last]['right'].mean:.0%}",
+    xlabel="share of all exam questions (%)",
     caption=f"95 % bootstrap intervals over questions; recorded {runs[0]['date']}",
 ).figure
 

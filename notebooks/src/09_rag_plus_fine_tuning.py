@@ -211,7 +211,7 @@ for (setting, name), answers in said.items():
 
 # %%
 from labkit import measure
-from labkit.classroom.figures import plots
+from labkit.classroom import figures
 
 right = {setting.replace(" and ", "\nand "): {} for setting in contexts.SETTINGS}
 for (setting, name), answers in said.items():
@@ -222,7 +222,7 @@ for (setting, name), answers in said.items():
 # %%
 gained = {setting: row["tuned"].mean - row["base"].mean for setting, row in right.items()}
 most = max(gained, key=gained.get)
-plots.bars(
+figures.bars(
     right,
     title=f"Largest gain, {100 * gained[most]:+.0f} points: {' '.join(most.split())}",
     ylabel="does what the setting asks for (%)",
@@ -252,6 +252,7 @@ plots.bars(
 
 # %%
 from labkit.claims import verdicts
+from labkit.classroom.reports import claims_table
 from labkit.classroom.reports import combine as combine_report
 
 records = verdicts.load_records()
@@ -259,12 +260,13 @@ print((combine_report.missing(records) or "all four cells are recorded").replace
 print(combine_report.origin(records, list(combine_report.FOUR.values())))
 
 # %%
-from labkit.classroom.figures import combine as plots_combine
-
 shares = combine_report.four(records)
-plots_combine.two_by_two(
+figures.heat(
     shares,
     title=combine_report.four_finding(shares),
+    xlabel="right answers (%, 95 % interval in brackets)",
+    intervals=True,
+    absent="not recorded\nyet",
     caption=f"{len(test_questions)} test questions, {base.name}, one passage",
 ).figure
 
@@ -286,19 +288,17 @@ if gains:
 print(f"So: {combine_report.sums_up(gains)}.")
 
 # %%
-from labkit.classroom.figures import rag as plots_rag
-
 finding = combine_report.sums_up(gains)
 command = combine_report.missing(records).partition("run: ")[2].replace(" && ", " &&\n")
 ax = (
-    plots_rag.forest(
+    figures.forest(
         gains,
         title=f"RAG and LoRA: {finding}",
         xlabel="right answers (percentage points)",
         caption=f"{len(test_questions)} test questions, paired; filled markers exclude zero",
     )
     if gains
-    else plots_combine.not_recorded(command.replace("; ", ";\n"))
+    else figures.not_recorded(command.replace("; ", ";\n"))
 )
 ax.figure
 
@@ -314,11 +314,12 @@ ax.figure
 
 # %%
 table = combine_report.by_kind(records)
-best = max(table, key=lambda cell: table[cell]["all"] or 0)
-plots_rag.heat(
+best = max(table, key=lambda cell: table[cell]["all"].mean)
+figures.heat(
     table,
     title=f"Highest score over all kinds:\n{best}",
-    label="right answers by kind of question (%); the best of a column is bold",
+    xlabel="right answers by kind of question (%); the best of a column is bold",
+    best=True,
     caption=combine_report.origin(records, list(combine_report.cells(records).values())),
 ).figure
 
@@ -335,7 +336,7 @@ places = combine_report.by_place(records)
 drops = {cell: row["held-out documents"].mean - row["seen documents"].mean
          for cell, row in places.items()}  # fmt: skip
 changes = (f"{' '.join(cell.split())} {100 * drop:+.0f}" for cell, drop in drops.items())
-plots.bars(
+figures.bars(
     places,
     title=f"Held-out minus seen, in points:\n{', '.join(changes)}",
     ylabel="right answers (%)",
@@ -368,9 +369,9 @@ Markdown(combine_report.behaviour_table(records))
 from labkit.claims.rules import ANSWERABLE
 
 cell = combine_report.cells(records)
-late, early = cell["LoRA, RAG"], cell["LoRA, RAG, early refusal"]
+late, early = cell["LoRA, RAG"], cell["LoRA, RAG, early abstention"]
 told = records.difference(late, early, "abstained", kinds=ANSWERABLE)
-print(f"late minus early, refused although answerable: {told.in_points()}")
+print(f"late minus early, abstained although answerable: {told.in_points()}")
 
 # %% [markdown]
 # **Explain.** The story is a good one: at the first word silence is the safe guess; once the model has written *the
@@ -384,7 +385,7 @@ print(f"late minus early, refused although answerable: {told.in_points()}")
 
 # %%
 late = cell["LoRA, RAG, k = 3, reranked"]
-never = cell["LoRA, RAG, k = 3, reranked, never refuses"]
+never = cell["LoRA, RAG, k = 3, reranked, never abstains"]
 for what, kinds in {"exact_match": ANSWERABLE, "wrong_but_confident": exam.KINDS}.items():
     told = records.difference(never, late, what, kinds=kinds)
     print(f"never minus late, {what} of {told.n}: {told.in_points()}")
@@ -418,15 +419,18 @@ from labkit import results
 from labkit.bench import data_size as bench_data_size
 
 size_run = results.load(bench_data_size.name(base.name))
-points = combine_report.size_points(size_run) if size_run else []
+points = combine_report.size_series(size_run) if size_run else {}
 ax = (
-    plots_combine.data_size(
+    figures.lines(
         points,
         title=combine_report.size_finding(points),
-        caption=f"{points[0][2].n} test questions, one passage, recorded {size_run['date']}",
+        xlabel="training examples",
+        ylabel="right answers (%)",
+        log="x",
+        caption=f"{points[combine_report.CLEAN][0][1].n} test questions, one passage, recorded {size_run['date']}",
     )
     if points
-    else plots_combine.not_recorded(bench_data_size.COMMAND)
+    else figures.not_recorded(bench_data_size.COMMAND)
 )
 ax.figure
 
@@ -510,14 +514,14 @@ else:
 # %%
 stale = combine_report.stale_shares(effects_run, context="new passage") if effects_run else {}
 ax = (
-    plots.bars(
+    figures.bars(
         stale,
         title=combine_report.stale_finding(stale),
         ylabel="questions about changed facts (%)",
         caption=f"the bulletin's passage is shown; {base.name}, recorded {effects_run['date']}",
     )
     if stale
-    else plots_combine.not_recorded(bench_side_effects.COMMAND)
+    else figures.not_recorded(bench_side_effects.COMMAND)
 )
 ax.figure
 
@@ -679,7 +683,13 @@ for verdict in judged:
 # | C6 | Combining RAG and fine-tuning is best | section 3 |
 
 # %%
-Markdown(combine_report.claims_table(judged, ["C1", "C2", "C3", "C4", "C5", "C6"]))
+Markdown(
+    claims_table(
+        (verdict.claim.name, f"**{verdict.in_words}**: {verdict.finding}",
+         f"recorded: {verdict.origin}" if verdict.origin else "–")
+        for verdict in judged[:6]
+    )
+)  # fmt: skip
 
 # %%
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")

@@ -71,7 +71,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
         return {"figures": row | {"answers": answers}}
 
     monkeypatch.setattr(bench, "train", train)
-    monkeypatch.setattr(bench.sit_exam, "sit", sit)
+    monkeypatch.setattr(bench.evaluate, "sit", sit)
     monkeypatch.setattr(exam, "load_exam", lambda split: questions)
     monkeypatch.setattr("labkit.store.course.open_course_store", lambda: None)
     learned = [Example([], f"{n}") for n in range(300)]

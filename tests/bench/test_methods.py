@@ -133,7 +133,7 @@ def test_the_exam_is_open_book_and_keeps_each_question_with_its_score(
         scores = {"exact_match": share, "house_format": share, "citation_precision": None}
         return {"figures": scores | {"answers": rows, "wall_s": 2.0}}
 
-    monkeypatch.setattr(worker.sit_exam, "sit", sit)
+    monkeypatch.setattr(worker.evaluate, "sit", sit)
     monkeypatch.setattr("labkit.store.course.open_course_store", lambda: "store")
     budget = replace(BUDGET, n_questions=7)
     found = worker.judge(tiny_llm, budget, EXAMPLES[:1], tuned=tmp_path)

@@ -46,12 +46,12 @@ def runs() -> list[dict]:
 
 
 def test_a_tuned_row_is_repeated_by_commands_that_the_doors_accept(runs: list[dict]) -> None:
-    from labkit.cli.main import build_parser
+    from labkit.cli.main import parse
 
     tune, sit = leaderboard.commands(runs[0])
     assert tune == TUNE
-    made = [build_parser().parse_args(command.split()[3:]) for command in (tune, sit)]
-    assert made[0].out == made[1].tuned
+    made = [parse(command.split()[3:]) for command in (tune, sit)]
+    assert made[0]["out"] == made[1]["tuned"]
     assert leaderboard.commands(runs[1]) == ["python -m labkit exam --system base"]
 
 

@@ -7,8 +7,7 @@ Used by lesson 01, which imports this module as ``check``.
 
 from collections.abc import Iterator
 
-from labkit import answer_metrics as inventions
-from labkit import exam
+from labkit import answer_metrics, exam
 from labkit.classroom.checks.check import Case, Mistake, exercise
 
 LONG = "Well, " + "as everybody in the tower knows, " * 7 + "it takes 1.6 kg."
@@ -48,7 +47,7 @@ def is_right() -> Iterator[Case]:
 
 
 @exercise(
-    inventions.highest_share,
+    answer_metrics.highest_share,
     mistakes=(
         Mistake(lambda n: 0.05, "0.05 is the chance you accept, not the share you look for."),
         Mistake(

@@ -191,7 +191,7 @@ def live_loss(*, every: int = 5) -> Callable[[dict], None]:
     """
     from IPython.display import display
 
-    from labkit.classroom.figures import plots
+    from labkit.classroom import figures
 
     points: list[tuple[float, float]] = []
     handle = display(display_id=True)
@@ -201,7 +201,7 @@ def live_loss(*, every: int = 5) -> Callable[[dict], None]:
         if step["step"] % every and step["step"] < step["n_steps"]:
             return
         title = f"Step {step['step']} of {step['n_steps']}: loss {step['loss']:.2f}"
-        axes = plots.lines({"loss": points}, title=title, xlabel="step", ylabel="loss")
+        axes = figures.lines({"loss": points}, title=title, xlabel="step", ylabel="loss")
         if handle is not None:
             handle.update(axes.figure)
 

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from labkit import answer_metrics as inventions
-from labkit import exam
+from labkit import answer_metrics, exam
 from labkit.classroom.checks import lesson_01 as checks_01
 from labkit.classroom.checks.check import UNTOUCHED, Exercise
 
@@ -109,8 +108,8 @@ def test_is_right_agrees_with_the_exam() -> None:
 
 def test_the_highest_share_makes_no_hit_as_rare_as_it_says() -> None:
     for n in (1, 7, 299):
-        assert (1 - inventions.highest_share(n)) ** n == pytest.approx(0.05)
-    assert (1 - inventions.highest_share(12, level=0.9)) ** 12 == pytest.approx(0.1)
+        assert (1 - answer_metrics.highest_share(n)) ** n == pytest.approx(0.05)
+    assert (1 - answer_metrics.highest_share(12, level=0.9)) ** 12 == pytest.approx(0.1)
 
 
 def test_no_answer_of_the_wrong_kind_breaks_a_check() -> None:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from labkit import measure
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import measure, retrieval_metrics
 from labkit.classroom.checks import lesson_05 as checks_05
 from labkit.classroom.checks.check import UNTOUCHED, Exercise
 
@@ -146,7 +145,7 @@ def test_the_references_agree_with_the_package() -> None:
     for case in checks_05.ndcg.cases():
         relevant, n_relevant, k = case.arguments
         found = [{i} if r else set() for i, r in enumerate(relevant)]
-        expected = evaluate_retrieval.ndcg_at_k(found, k, n_relevant)
+        expected = retrieval_metrics.ndcg_at_k(found, k, n_relevant)
         assert right_ndcg(*case.arguments) == pytest.approx(expected)
     for case in checks_05.sign_flip.cases():
         a, b, signs = case.arguments
