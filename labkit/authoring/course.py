@@ -199,7 +199,7 @@ def _note(one: LessonRun, html_dir: Path) -> None:
 
 def _write_index(runs: Sequence[LessonRun], html_dir: Path) -> None:
     """Write the page that leads to all others, and the leaderboard's."""
-    from labkit.claims import leaderboard_page, verdicts
+    from labkit.claims import leaderboard, verdicts
 
     rows = "".join(
         f'<tr><td><a href="{escape(one.name)}.html">{escape(one.name)}</a></td>'
@@ -208,12 +208,8 @@ def _write_index(runs: Sequence[LessonRun], html_dir: Path) -> None:
     )
     more = ""
     if recorded := results.leaderboard():
-        page = leaderboard_page.page(recorded, verdicts.judge_all(verdicts.load_records()))
+        page = leaderboard.page(recorded, verdicts.judge_all(verdicts.load_records()))
         results.write_atomically(html_dir / "leaderboard.html", page)
         more = '<p><a href="leaderboard.html">Leaderboard and verdicts</a></p>'
-    results.write_atomically(
-        html_dir / "index.html",
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>The course</title>'
-        f"<style>{leaderboard_page.STYLE}</style></head><body><h1>The course</h1>"
-        f"<table>{rows}</table>{more}</body></html>\n",
-    )
+    page = leaderboard.html("The course", f"<table>{rows}</table>{more}")
+    results.write_atomically(html_dir / "index.html", page)

@@ -51,25 +51,20 @@ def exam(
 def leaderboard(
     show_verdicts: bool = Option(False, "--verdicts", help="show the verdicts instead"),
     html: Path = Option(None, metavar="FILE", help="write one page with all of it"),
-    figure: Path = Option(None, metavar="FILE", help="write the figure as PNG"),
     write: bool = Option(False, "--write", help=WRITE),
     as_json: bool = JSON,
 ) -> None:
     """Show the recorded exam runs and the claims' verdicts."""
     from labkit import results
-    from labkit.claims import leaderboard, leaderboard_page, verdicts
+    from labkit.claims import leaderboard, verdicts
 
     runs = results.leaderboard()
     wanted = show_verdicts or html or write
     judged = verdicts.judge_all(verdicts.load_records()) if wanted else []
     written = []
     if html:
-        results.write_atomically(html, leaderboard_page.page(runs, judged))
+        results.write_atomically(html, leaderboard.page(runs, judged))
         written.append(html)
-    if figure:
-        figure.parent.mkdir(parents=True, exist_ok=True)
-        figure.write_bytes(leaderboard_page.figure(runs).figure._repr_png_())
-        written.append(figure)
     if write:
         written += [leaderboard.write(), verdicts.write(judged)]
     text = verdicts.in_words(judged) if show_verdicts else leaderboard.in_words(runs)
@@ -79,6 +74,7 @@ def leaderboard(
 
 def _data(runs: list[dict], judged: list) -> dict:
     from labkit.claims import leaderboard
+    from labkit.claims.records import why_stale
 
     rows = [
         {
@@ -86,6 +82,7 @@ def _data(runs: list[dict], judged: list) -> dict:
             "system": leaderboard.name_of(run),
             "figures": {key: run["figures"].get(key) for key in leaderboard.SHORT},
             "date": run["date"],
+            "stale": why_stale(run),
             "commands": leaderboard.commands(run),
         }
         for run in runs

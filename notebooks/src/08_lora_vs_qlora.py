@@ -737,6 +737,8 @@ claims = [
     ("C11", f"{smallest[1]:.2f}× at {smallest[0]}, {largest[1]:.2f}× at {largest[0]}", origin),
     ("C12", f"of what moving an adapter loses, won back: {won}", found.origin),
 ]
+if record and record.stale:
+    claims.append(("C8, C12", f"the recorded runs are stale: {record.stale}", record.origin))
 Markdown(claims_table(claims))
 
 # %%

@@ -481,8 +481,9 @@ check.spoil(spoil)
 
 # %% [markdown]
 # Wrong labels of this kind contradict the page. What they could teach is: *the page does not always matter*. Did
-# they, in the recorded run? The verdict on C3 below compares the two runs question by question. Labels that are
-# badly worded would teach something else. "Quality" is not one thing, so say which fault you mean.
+# they, in the recorded run? The verdict on C3 below compares the two runs question by question, and says whether
+# so few questions and seeds can tell. Labels that are badly worded would teach something else. "Quality" is not
+# one thing, so say which fault you mean.
 
 # %% [markdown]
 # ## 5 The facts change
@@ -644,7 +645,8 @@ for verdict in judged:
 
 # %% [markdown]
 # Look at the verdicts that say *only if*. The condition is the part that the two-page explainer left out, and the
-# part that you need when somebody asks you: *should we?*
+# part that you need when somebody asks you: *should we?* And *cannot tell* is not *no*: the interval holds zero
+# and a difference that matters, or a training was judged on too few questions or seeds. Such a bet stays open.
 
 # %% [markdown]
 # ## Recap

@@ -12,6 +12,7 @@ from typing import Any
 from labkit import results
 from labkit.bench import methods, step_times, sweeps
 from labkit.bench.methods import METHODS, tokens_per_s
+from labkit.claims.records import why_stale
 from labkit.classroom.figures import ALL_PARTS, MemoryBar
 from labkit.hardware import GIB, Hardware, describe
 from labkit.measure import paired_difference
@@ -28,10 +29,14 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The parts of ``bench.methods``, or the knobs of ``bench.sweeps``, and their origin."""
+    """The parts of ``bench.methods``, or the knobs of ``bench.sweeps``, and their origin.
+
+    ``stale`` says why the record no longer counts as it stands, where it does not.
+    """
 
     parts: dict[str, dict]
     origin: str
+    stale: str = ""
 
     @property
     def trained(self) -> dict[str, dict]:
@@ -58,7 +63,7 @@ class Comparison:
 def recorded(model: str) -> Comparison | None:
     """Return the recorded comparison, or ``None`` if there is none."""
     run = results.load(methods.name(model))
-    return Comparison(run["figures"], _origin(run)) if run else None
+    return Comparison(run["figures"], _origin(run), why_stale(run)) if run else None
 
 
 def knobs(model: str) -> Comparison | None:
