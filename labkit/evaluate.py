@@ -2,11 +2,13 @@
 
 Knows: how to run ``base`` and ``lora`` (closed book), ``rag`` and ``both`` (with passages) over the
 exam; ``lora`` and ``both`` ask a fine-tuned model.
+What a record rests on, so that it is known to be stale later.
 Does not know: how an answer is made (``rag``) or scored (``exam``), nor the page that all runs
 stand on (``claims.leaderboard``).
 Used by ``python -m labkit exam`` and lessons 00, 04 and 05.
 """
 
+import hashlib
 import json
 import re
 import time
@@ -14,12 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, get_args
 
-from labkit import answer_metrics, catalogue, exam, rag, results, settings
+from labkit import answer_metrics, catalogue, chunking, exam, rag, results, settings
 from labkit.models import RESULT_FILE, LanguageModel, load_language_model
 from labkit.rerank import Reranked
-from labkit.results import rests_on
 from labkit.retrieval_metrics import summarise_retrieval
-from labkit.types import Mode, Question, Scorer, Searcher
+from labkit.store import search as searching
+from labkit.types import Hit, Mode, Question, Scorer, Searcher
 
 System = Literal["base", "rag", "lora", "both"]
 OPEN_BOOK = ("rag", "both")
@@ -216,3 +218,64 @@ def _retrieval(questions: list[Question], store: Searcher) -> dict:
             for kind, metrics in summary.items()
         }
     return summaries
+
+
+def rests_on(*, prompt: bool = True, search: bool = True) -> dict[str, str]:
+    """Return what a run of today rests on: a short hash of each part, by the part's name.
+
+    ``corpus`` (documents and tables) and ``exam`` (the test questions) are always among them.
+
+    Parameters
+    ----------
+    prompt
+        Whether the run asks the model with the course's own prompts.
+    search
+        Whether it searches as the course's store does: same chunks, embedding model and depth.
+    """
+    parts = {"corpus": _files("documents", "tables"), "exam": _files("exam/test.jsonl")}
+    if prompt:
+        parts["prompt"] = _prompts()
+    if search:
+        parts["search"] = _search_settings()
+    return {name: hashlib.sha256(content).hexdigest()[:12] for name, content in parts.items()}
+
+
+def stale_parts(run: dict) -> list[str]:
+    """Return the parts a record rests on that differ today; none if it does not say.
+
+    Parts that ``rests_on`` does not know are the record's own business.
+
+    Examples
+    --------
+    >>> stale_parts({"rests_on": {"corpus": "of another day"}})
+    ['corpus']
+    """
+    today = rests_on()
+    return [name for name, mark in run.get("rests_on", {}).items() if today.get(name, mark) != mark]
+
+
+def is_stale(run: dict) -> bool | None:
+    """Tell whether anything a record rests on has changed; ``None`` if the record does not say."""
+    return bool(stale_parts(run)) if run.get("rests_on") else None
+
+
+def _files(*names: str) -> bytes:
+    """Return names and contents of files below ``data``, in a fixed order."""
+    data = settings.data_dir()
+    paths = (path for name in names for path in (data / name, *(data / name).rglob("*")))
+    held = [(p.relative_to(data).as_posix(), p.read_bytes()) for p in paths if p.is_file()]
+    return repr(sorted(held)).encode()
+
+
+def _prompts() -> bytes:
+    """Return the open-book and the closed-book conversation about nothing in particular."""
+    hit = Hit("D#0", "D", "T", "H", "text", "T > H: text", 1.0, None, "manual", {})
+    return repr([rag.build_messages("Why?", [hit, hit]), rag.closed_book_messages("Why?")]).encode()
+
+
+def _search_settings() -> bytes:
+    """Return how the course cuts, embeds, searches and shows, where a run does not say itself."""
+    cut = chunking.chunk_document.__kwdefaults__
+    return repr(
+        [cut, catalogue.EMBEDDING_MODEL, searching.FUSED_DEPTH, asdict(rag.DEFAULTS)]
+    ).encode()

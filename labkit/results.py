@@ -1,17 +1,15 @@
 """Recorded runs: one JSON file a run, and the leaderboard made of them.
 
 Knows: how a run is written down (configuration, figures, what it rests on, versions, hardware,
-date), found again, and held against the course as it is today.
-Does not know: how any figure was measured.
+date) and found again.
+Does not know: how any figure was measured, nor whether it is still true (``evaluate``).
 Used by every lesson that shows a number it did not measure just now.
 """
 
-import hashlib
 import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -41,7 +39,7 @@ def record(
     folder
         ``data/results`` of the course unless given.
     rests_on
-        What ``rests_on`` returns, so that ``stale_parts`` can tell later what has changed.
+        What ``evaluate.rests_on`` returns; ``evaluate.stale_parts`` tells later what has changed.
 
     Returns
     -------
@@ -79,71 +77,6 @@ def refuse_fast(folder: Path | None = None) -> None:
         raise ValueError(
             "Fast mode cuts answers short and is never recorded in data/results; unset LABKIT_FAST."
         )
-
-
-def rests_on(*, prompt: bool = True, search: bool = True) -> dict[str, str]:
-    """Return what a run of today rests on: a short hash of each part, by the part's name.
-
-    ``corpus`` (documents and tables) and ``exam`` (the test questions) are always among them.
-
-    Parameters
-    ----------
-    prompt
-        Whether the run asks the model with the course's own prompts.
-    search
-        Whether it searches as the course's store does: same chunks, embedding model and depth.
-    """
-    parts = {"corpus": _files("documents", "tables"), "exam": _files("exam/test.jsonl")}
-    if prompt:
-        parts["prompt"] = _prompts()
-    if search:
-        parts["search"] = _search_settings()
-    return {name: hashlib.sha256(content).hexdigest()[:12] for name, content in parts.items()}
-
-
-def stale_parts(run: dict) -> list[str]:
-    """Return the parts a record rests on that differ today; none if it does not say.
-
-    Parts that ``rests_on`` does not know are the record's own business.
-
-    Examples
-    --------
-    >>> stale_parts({"rests_on": {"corpus": "of another day"}})
-    ['corpus']
-    """
-    today = rests_on()
-    return [name for name, mark in run.get("rests_on", {}).items() if today.get(name, mark) != mark]
-
-
-def is_stale(run: dict) -> bool | None:
-    """Tell whether anything a record rests on has changed; ``None`` if the record does not say."""
-    return bool(stale_parts(run)) if run.get("rests_on") else None
-
-
-def _files(*names: str) -> bytes:
-    """Return names and contents of files below ``data``, in a fixed order."""
-    data = settings.data_dir()
-    paths = (path for name in names for path in (data / name, *(data / name).rglob("*")))
-    held = [(p.relative_to(data).as_posix(), p.read_bytes()) for p in paths if p.is_file()]
-    return repr(sorted(held)).encode()
-
-
-def _prompts() -> bytes:
-    """Return the open-book and the closed-book conversation about nothing in particular."""
-    from labkit import rag
-    from labkit.types import Hit
-
-    hit = Hit("D#0", "D", "T", "H", "text", "T > H: text", 1.0, None, "manual", {})
-    return repr([rag.build_messages("Why?", [hit, hit]), rag.closed_book_messages("Why?")]).encode()
-
-
-def _search_settings() -> bytes:
-    """Return how the course cuts, embeds, searches and shows, where a run does not say itself."""
-    from labkit import catalogue, chunking, rag
-    from labkit.store.search import FUSED_DEPTH
-
-    cut = chunking.chunk_document.__kwdefaults__
-    return repr([cut, catalogue.EMBEDDING_MODEL, FUSED_DEPTH, asdict(rag.DEFAULTS)]).encode()
 
 
 def load(name: str, *, folder: Path | None = None) -> dict | None:

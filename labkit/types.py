@@ -226,6 +226,11 @@ class TrainConfig:
         for name in ("rank", "alpha", "n_epochs", "batch_size", "max_tokens", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
+            raise ValueError(
+                f"learning_rate is {self.learning_rate}; give a number above 0 and below 1, "
+                "or none for the method's usual one."
+            )
 
     @property
     def usual_learning_rate(self) -> float:

@@ -184,7 +184,7 @@ def test_a_record_says_what_it_rests_on(llm, store, tmp_path: Path) -> None:
         evaluate.sit(system, llm=llm, store=store, folder=tmp_path)
         run = results.load(f"exam-{system}-tiny-1", folder=tmp_path)
         parts[system] = set(run["rests_on"])
-        assert results.stale_parts(run) == []
+        assert evaluate.stale_parts(run) == []
     assert parts["rag"] == {"corpus", "exam", "prompt", "search"}
     assert parts["base"] == parts["rag"] - {"search"}
 

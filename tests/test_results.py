@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit import hardware, results
+from labkit import evaluate, hardware, results
 
 
 def exam_run(folder: Path, name: str, share: float) -> None:
@@ -135,15 +135,15 @@ def course(monkeypatch, tmp_path: Path) -> Path:
 def test_a_record_is_fresh_until_something_it_rests_on_changes(course: Path) -> None:
     run = json.loads(
         results.record(
-            "a", {}, config={}, folder=course / "results", rests_on=results.rests_on()
+            "a", {}, config={}, folder=course / "results", rests_on=evaluate.rests_on()
         ).read_text()
     )
     assert set(run["rests_on"]) == {"corpus", "exam", "prompt", "search"}
     assert all(len(mark) == 12 for mark in run["rests_on"].values())
     (course / "exam" / "train.jsonl").write_text("other training questions")
-    assert (results.stale_parts(run), results.is_stale(run)) == ([], False)
+    assert (evaluate.stale_parts(run), evaluate.is_stale(run)) == ([], False)
     (course / "exam" / "test.jsonl").write_text("other questions")
-    assert (results.stale_parts(run), results.is_stale(run)) == (["exam"], True)
+    assert (evaluate.stale_parts(run), evaluate.is_stale(run)) == (["exam"], True)
 
 
 @pytest.mark.parametrize(
@@ -156,27 +156,27 @@ def test_a_record_is_fresh_until_something_it_rests_on_changes(course: Path) -> 
     ],
 )
 def test_any_change_of_the_documents_changes_the_corpus(course: Path, change) -> None:
-    run = {"rests_on": results.rests_on(prompt=False, search=False)}
+    run = {"rests_on": evaluate.rests_on(prompt=False, search=False)}
     assert set(run["rests_on"]) == {"corpus", "exam"}
     change(course)
-    assert results.stale_parts(run) == ["corpus"]
+    assert evaluate.stale_parts(run) == ["corpus"]
 
 
 def test_a_change_of_prompt_or_search_is_noticed(course: Path, monkeypatch) -> None:
     from labkit import rag
     from labkit.store import search
 
-    run = {"rests_on": results.rests_on()}
+    run = {"rests_on": evaluate.rests_on()}
     with monkeypatch.context() as patched:
         patched.setattr(rag, "SYSTEM_PROMPT", "Guess.")
-        assert results.stale_parts(run) == ["prompt"]
+        assert evaluate.stale_parts(run) == ["prompt"]
     with monkeypatch.context() as patched:
         patched.setattr(rag, "plain", str.upper)  # the template, not the system prompt
-        assert results.stale_parts(run) == ["prompt"]
+        assert evaluate.stale_parts(run) == ["prompt"]
     monkeypatch.setattr(search, "FUSED_DEPTH", 7)
-    assert results.stale_parts(run) == ["search"]
+    assert evaluate.stale_parts(run) == ["search"]
 
 
 def test_a_record_that_does_not_say_what_it_rests_on_is_not_known_to_be_stale() -> None:
-    assert (results.stale_parts({}), results.is_stale({})) == ([], None)
-    assert results.stale_parts({"rests_on": {"the weather": "sunny"}}) == []
+    assert (evaluate.stale_parts({}), evaluate.is_stale({})) == ([], None)
+    assert evaluate.stale_parts({"rests_on": {"the weather": "sunny"}}) == []

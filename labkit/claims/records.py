@@ -13,7 +13,7 @@ holds ``figures["runs"]``, each with ``n_examples``, ``noise`` (a share) and ``a
 
 from collections.abc import Mapping
 
-from labkit import results
+from labkit import evaluate
 from labkit.types import Interval
 
 BASE, RAG = "exam-base-{model}", "exam-rag-{model}"
@@ -67,7 +67,7 @@ def why_stale(run: dict) -> str:
     changed since it was made.
     """
     own = [run["stale"]] if "stale" in run else []
-    changed = results.stale_parts(run) if "rests_on" in run else []  # hashing every file takes time
+    changed = evaluate.stale_parts(run) if "rests_on" in run else []  # hashing takes time
     return "; ".join([*own, *(f"changed since: {part}" for part in changed)])
 
 

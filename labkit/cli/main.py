@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print("Stopped. Run the same command again to go on.", file=sys.stderr)
-    except (ValueError, OSError, ModuleNotFoundError, MemoryError) as error:
+    except (ValueError, FloatingPointError, OSError, ModuleNotFoundError, MemoryError) as error:
         print(f"labkit {words[0]}: {error}", file=sys.stderr)
     return 1
 
