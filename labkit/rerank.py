@@ -315,3 +315,10 @@ def overlap(older: Hit, newer: Hit) -> float:
     """Return the share of the older chunk's words that the newer one holds too."""
     mine = words(older.text)
     return len(mine & words(newer.text)) / len(mine) if mine else 0.0
+
+
+def course_scorer() -> Scorer:
+    """Return what ``Reranked`` takes, made of the course's own embedding model."""
+    from labkit.embed import load_embedder
+
+    return names_first(late_interaction(load_embedder()))

@@ -1,25 +1,23 @@
 """Embeddings: the right prefix, the right vectors, and nothing from the network."""
 
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from labkit import embed, fetch
+from labkit import embed, fetch, hardware
 
 
 @pytest.fixture(scope="module")
-def minilm() -> embed.Embedder:
+def minilm() -> embed.SentenceEmbedder:
     if not fetch.is_fetched(embed.DEFAULT_MODEL):
         pytest.skip(f"{embed.DEFAULT_MODEL} is not fetched; run: python -m labkit fetch")
     return embed.load_embedder()
 
 
-def _is_bf16(embedder: embed.Embedder) -> bool:
+def _is_bf16(embedder: embed.SentenceEmbedder) -> bool:
     import torch
 
     return embed._dtype("cpu") is torch.bfloat16
@@ -33,7 +31,7 @@ TEXTS = [
 ]
 
 
-def test_vectors_equal_mean_pooling_by_hand(minilm: embed.Embedder) -> None:
+def test_vectors_equal_mean_pooling_by_hand(minilm: embed.SentenceEmbedder) -> None:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
@@ -48,7 +46,9 @@ def test_vectors_equal_mean_pooling_by_hand(minilm: embed.Embedder) -> None:
         np.testing.assert_allclose(vector, expected, atol=2e-2 if _is_bf16(minilm) else 2e-5)
 
 
-def test_vectors_are_float32_of_length_one_and_keep_the_order(minilm: embed.Embedder) -> None:
+def test_vectors_are_float32_of_length_one_and_keep_the_order(
+    minilm: embed.SentenceEmbedder,
+) -> None:
     vectors = minilm.encode_documents(TEXTS)
     assert vectors.shape == (4, minilm.dimension) == (4, 384) and vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -58,74 +58,51 @@ def test_vectors_are_float32_of_length_one_and_keep_the_order(minilm: embed.Embe
     assert near > 0.5 > 0.3 > far
 
 
-def test_many_batches_side_by_side_equal_one_by_one(
-    minilm: embed.Embedder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torch
-
-    texts = [f"grease {'bearing ' * (n * 7 % 23)} number {n}" for n in range(60)]
+def test_many_batches_equal_one_by_one(minilm: embed.SentenceEmbedder) -> None:
+    texts = [f"grease {'bearing ' * (n * 7 % 23)} number {n}" for n in range(70)]
     one_by_one = np.concatenate([minilm.encode_documents([text]) for text in texts])
-    monkeypatch.setattr(embed, "_BATCH_ON_CPU", 300)
-    n_threads = torch.get_num_threads()
-    try:
-        for n in (1, 2, 5):
-            torch.set_num_threads(n)
-            cosines = (minilm.encode_documents(texts) * one_by_one).sum(axis=1)
-            assert cosines.min() > (0.995 if _is_bf16(minilm) else 0.99999)
-            with ThreadPoolExecutor(1) as pool:  # what the next thread to start would use
-                assert pool.submit(torch.get_num_threads).result() == n
-            assert torch.get_num_threads() == n
-    finally:
-        torch.set_num_threads(n_threads)
+    cosines = (minilm.encode_documents(texts) * one_by_one).sum(axis=1)
+    assert cosines.min() > (0.995 if _is_bf16(minilm) else 0.99999)
 
 
-def test_bf16_vectors_have_length_one_and_stay_close_to_fp32(
-    minilm: embed.Embedder, monkeypatch: pytest.MonkeyPatch
+def test_bf16_and_fp32_are_both_defaults_and_agree(
+    minilm: embed.SentenceEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
-    monkeypatch.setattr(embed, "_dtype", lambda device: torch.bfloat16)
-    bf16 = embed.load_embedder().encode_documents(TEXTS)
-    monkeypatch.setattr(embed, "_dtype", lambda device: torch.float32)
-    fp32 = embed.load_embedder().encode_documents(TEXTS)
-    assert bf16.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(bf16, axis=1), 1, atol=1e-5)
-    assert 0.995 < (bf16 * fp32).sum(axis=1).min() < 1 - 1e-7
+    machine = hardware.detect()
+    vectors, formats = [], []
+    for cpu_bf16 in (True, False):
+        monkeypatch.setattr(hardware, "detect", lambda has=cpu_bf16: replace(machine, cpu_bf16=has))
+        embedder = embed.load_embedder()
+        formats.append(embedder._model.dtype)
+        vectors.append(embedder.encode_documents(TEXTS))
+        tokens = embedder.encode_tokens(TEXTS[:1])[0]
+        np.testing.assert_allclose(np.linalg.norm(tokens, axis=1), 1, atol=1e-5)
+        assert embedder.dimension == tokens.shape[1] == 384
+    if minilm._model.device.type == "cpu":
+        assert formats == [torch.bfloat16, torch.float32]
+    for part in vectors:
+        assert part.dtype == np.float32 and part.shape == (4, 384)
+        np.testing.assert_allclose(np.linalg.norm(part, axis=1), 1, atol=1e-5)
+    assert (vectors[0] * vectors[1]).sum(axis=1).min() >= 0.99
 
 
-@pytest.mark.parametrize(("cpu_bf16", "device"), [(True, "cpu"), (False, "cpu"), (True, "cuda")])
-def test_bf16_is_taken_where_the_cpu_has_it(
-    monkeypatch: pytest.MonkeyPatch, cpu_bf16: bool, device: str
-) -> None:
-    from dataclasses import replace
-
+@pytest.mark.parametrize("cpu_bf16", [True, False])
+def test_a_gpu_is_asked_in_fp32(monkeypatch: pytest.MonkeyPatch, cpu_bf16: bool) -> None:
     import torch
-
-    from labkit import hardware
 
     machine = replace(hardware.detect(), cpu_bf16=cpu_bf16)
     monkeypatch.setattr(hardware, "detect", lambda: machine)
-    assert (embed._dtype(device) is torch.bfloat16) == (cpu_bf16 and device == "cpu")
+    assert embed._dtype("cuda") is torch.float32
 
 
-@given(st.lists(st.integers(0, 60)), st.integers(1, 200))
-def test_batches_hold_every_text_once_and_keep_their_budget(lengths: list[int], room: int) -> None:
-    texts = ["x" * n for n in lengths]
-    batches = list(embed.length_batches(texts, room))
-    assert sorted(sum(batches, [])) == list(range(len(texts)))
-    for batch in batches:
-        longest = max(lengths[i] for i in batch)
-        assert len(batch) == 1 or len(batch) * longest <= room
-    in_order = [lengths[i] for batch in batches for i in batch]
-    assert in_order == sorted(lengths, reverse=True)
-
-
-def test_no_texts_give_no_vectors(minilm: embed.Embedder) -> None:
+def test_no_texts_give_no_vectors(minilm: embed.SentenceEmbedder) -> None:
     assert minilm.encode_queries([]).shape == (0, 384)
 
 
 def test_loading_and_encoding_print_nothing(
-    minilm: embed.Embedder, capfd: pytest.CaptureFixture[str]
+    minilm: embed.SentenceEmbedder, capfd: pytest.CaptureFixture[str]
 ) -> None:
     embed.load_embedder().encode_documents(TEXTS)
     assert capfd.readouterr() == ("", "")
@@ -200,9 +177,20 @@ def test_a_model_that_was_not_fetched_says_how_to(
         embed.load_embedder()
 
 
+@pytest.mark.parametrize("name", ["text-embedding-3-small@512", "nonsense"])
+def test_a_services_name_is_no_model_here_and_we_are_told_where_it_is_one(name: str) -> None:
+    with pytest.raises(ValueError, match=f"no model '{name}'.* command line, as --embedder NAME"):
+        embed.load_embedder(name)
+
+
+def test_a_model_that_writes_is_no_embedder() -> None:
+    with pytest.raises(ValueError, match="writes text"):
+        embed.load_embedder("SmolLM2-135M-Instruct")
+
+
 @pytest.mark.gpu
 def test_the_gpu_gives_the_same_vectors(
-    minilm: embed.Embedder, monkeypatch: pytest.MonkeyPatch
+    minilm: embed.SentenceEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 

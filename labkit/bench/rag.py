@@ -11,14 +11,13 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 from labkit import corpus, exam, results, retrieval_metrics, settings
 from labkit.bench import rag_variants
 from labkit.bench.rag_variants import DEFAULT, Tools, Variant
 from labkit.bench.runner import recorded
 from labkit.chunking import count_words
-from labkit.embed import SentenceEmbedder, load_embedder
+from labkit.embed import load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
 from labkit.rerank import TokenEmbedder, late_interaction, lexical, load_glossary, remembering
 from labkit.retrieval_metrics import DEPTH, METRICS, pack, per_question, ranks_of, unpack
@@ -43,7 +42,7 @@ def run(*, folder: Path | None = None) -> dict:
     folder
         Where to record; ``data/results`` unless given.
     """
-    embedder = cast(SentenceEmbedder, load_embedder())  # the default is one
+    embedder = load_embedder()
     train, test = ([q for q in exam.load_exam(s) if q.evidence] for s in ("train", "test"))
     variants = rag_variants.every_variant()
     config = {"command": COMMAND, "k": K, "n_variants": len(variants), "data": data_mark()}

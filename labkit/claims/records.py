@@ -11,10 +11,20 @@ holds ``figures["runs"]``, each with ``n_examples``, ``noise`` (a share) and ``a
 ``side-effects-MODEL`` has ``figures["trained"]["retrain_s"]``: what training the reader took.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from labkit import evaluate
+from labkit import catalogue, evaluate, exam, hardware, results
+from labkit.measure import paired_difference
 from labkit.types import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BASE, RAG = "exam-base-{model}", "exam-rag-{model}"
 LORA, BOTH = "exam-lora-{model}", "exam-both-{model}"
@@ -74,3 +84,121 @@ def why_stale(run: dict) -> str:
 def listed(parts: Mapping[str, Interval]) -> str:
     """Return named differences in points, as one line."""
     return "; ".join(f"{name} {change.in_points()}" for name, change in parts.items())
+
+
+@dataclass(frozen=True)
+class Records:
+    """All recorded runs by name, the exam's questions, and the model whose exams are judged."""
+
+    runs: Mapping[str, dict]
+    questions: Sequence[exam.Question]
+    model: str = catalogue.SMALL_MODEL.lower()
+
+    def matching(self, pattern: str) -> list[dict]:
+        """Return the runs whose name fits a pattern such as ``gpu-*`` or ``exam-rag-{model}``."""
+        wanted = pattern.replace("{model}", self.model)
+        parts = WHOLE.get(pattern, ())
+        return [
+            run
+            for name, run in sorted(self.runs.items())
+            if fnmatchcase(name, wanted) and all(part in run["figures"] for part in parts)
+        ]
+
+    def figures(self, pattern: str) -> dict:
+        """Return what the first run that fits a pattern measured."""
+        return self.matching(pattern)[0]["figures"]
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each question by its id."""
+        return {question.id: question.kind for question in self.questions}
+
+    def scores(self, pattern: str) -> dict[str, exam.AnswerScore]:
+        """Score the answers of one recorded exam again, by question id."""
+        told = {row["id"]: row for row in self.figures(pattern)["answers"]}
+        return {
+            question.id: exam.score_answer(
+                question, told[question.id]["text"], citations=told[question.id]["cited"]
+            )
+            for question in self.questions
+            if question.id in told
+        }
+
+    @cached_property
+    def answers(self) -> "pd.DataFrame":
+        """Every recorded answer, one row each.
+
+        Columns: ``cell`` (``RUN``, or ``RUN/PART`` for a part of a run), ``id`` and ``kind`` of the
+        question, and the fields of ``AnswerScore``; answers of parts have ``exact_match`` only.
+        """
+        import pandas as pd
+
+        rows: list[dict] = []
+        for name, run in self.runs.items():
+            if name.startswith(results.LEADERBOARD_PREFIX):
+                rows += [{"cell": name, "id": i} | asdict(s) for i, s in self.scores(name).items()]
+            for part, answers in _parts(run["figures"]):
+                rows += [{"cell": f"{name}/{part}"} | row for row in answers]
+        return pd.DataFrame(rows).assign(kind=lambda table: table["id"].map(self.kinds))
+
+    def cell(self, pattern: str) -> "pd.DataFrame":
+        """Return the answers of an exam, or of a part of a run as in ``methods-{model}/lora``."""
+        return self.answers[self.answers["cell"] == pattern.replace("{model}", self.model)]
+
+    def pairs(
+        self, one: str, other: str, metric: str = "exact_match", *, kinds: Sequence[str] = ()
+    ) -> "pd.DataFrame":
+        """Return a metric in two cells, one row a question; answers of several seeds are averaged.
+
+        Parameters
+        ----------
+        one, other
+            Cells, for example ``exam-rag-{model}`` or ``methods-{model}/lora``.
+        metric
+            A field of ``AnswerScore``; questions without it on either side are left out.
+        kinds
+            Which kinds of question count; all if none is named.
+        """
+        import pandas as pd
+
+        cells = [self.cell(name).dropna(subset=metric) for name in (one, other)]
+        if kinds:
+            cells = [cell[cell["kind"].isin(kinds)] for cell in cells]
+        columns = [cell.groupby("id")[metric].mean() for cell in cells]
+        table = pd.concat(columns, axis=1, join="inner", keys=["one", "other"]).astype(float)
+        return table.sort_values(["one", "other"])
+
+    def difference(
+        self, one: str, other: str, metric: str = "exact_match", *, kinds: Sequence[str] = ()
+    ) -> Interval:
+        """Return the paired difference of two cells in a metric; arguments as in ``pairs``."""
+        table = self.pairs(one, other, metric, kinds=kinds)
+        return paired_difference(table["one"], table["other"])
+
+    def n_seeds(self, *cells: str) -> int:
+        """Return how many trainings answered each question, in the cell with the fewest."""
+        return min(int(self.cell(name).groupby("id").size().min()) for name in cells)
+
+
+def _parts(figures: dict) -> Iterator[tuple[str, list[dict]]]:
+    """Yield the exams inside a record: by method, or by number of examples and share of noise."""
+    sizes = figures.get("runs")
+    for run in sizes if isinstance(sizes, list) else []:
+        if "n_examples" in run:
+            yield f"{run['n_examples']}/{run['noise']:g}", run["answers"]
+    for name in WHOLE[METHODS]:
+        if name in figures:
+            yield name, figures[name]["answers"]
+
+
+def load_records(*, folder: Path | None = None) -> Records:
+    """Read every recorded run; ``data/results`` unless another folder is given."""
+    paths = sorted((folder or results.default_folder()).glob("*.json"))
+    runs = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+    return Records(runs, exam.load_exam("test"))
+
+
+def origin_of(run: Mapping) -> str:
+    """Return where and when a run was recorded."""
+    machine = hardware.Hardware(**run["hardware"])
+    return f"{hardware.describe(machine)}, {run['date']}"

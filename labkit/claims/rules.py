@@ -7,6 +7,7 @@ An interval decides, never a mean; one that holds zero and a difference that mat
 
 from labkit.claims import rules_memory as memory
 from labkit.claims import rules_training as training
+from labkit.claims.outcomes import Claim, Outcome, close, gains, loses, of_parts
 from labkit.claims.records import (
     BASE,
     BOTH,
@@ -20,9 +21,9 @@ from labkit.claims.records import (
     SIDE_EFFECTS,
     UPDATES,
     VARIANTS,
+    Records,
     listed,
 )
-from labkit.claims.verdicts import Claim, Outcome, Records, close, gains, loses, of_parts
 from labkit.measure import paired_difference
 from labkit.retrieval_metrics import per_question, unpack
 from labkit.types import KINDS, Interval

@@ -8,8 +8,8 @@ Used by ``rules``.
 from itertools import product
 from typing import TYPE_CHECKING
 
-from labkit.claims.records import GRID
-from labkit.claims.verdicts import Outcome, Records, of_parts
+from labkit.claims.outcomes import Outcome, of_parts
+from labkit.claims.records import GRID, Records
 from labkit.hardware import GIB
 from labkit.memory import Dtype, StepConfig
 from labkit.planner import fit

@@ -7,8 +7,8 @@ Does not know: how anything was trained (``train``) or timed (``bench.gpu``). Us
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from labkit.claims.records import CARDS, DATA_SIZE, METHODS, QUESTIONS, SEEDS
-from labkit.claims.verdicts import Outcome, Records, close, gains, loses, of_parts
+from labkit.claims.outcomes import Outcome, close, gains, loses, of_parts
+from labkit.claims.records import CARDS, DATA_SIZE, METHODS, QUESTIONS, SEEDS, Records
 from labkit.types import Interval
 
 if TYPE_CHECKING:

@@ -28,6 +28,7 @@ def exam(
     """Run the exam and add the score to the leaderboard."""
     from labkit import evaluate, results
     from labkit.claims import leaderboard
+    from labkit.rerank import course_scorer
     from labkit.store import course
 
     if limit is None:
@@ -39,7 +40,7 @@ def exam(
         k=k,
         limit=limit,
         store=course.open_course_store() if system in evaluate.OPEN_BOOK else None,
-        scorer=course.course_scorer() if rerank else None,
+        scorer=course_scorer() if rerank else None,
         label=label,
         progress=not as_json,
     )

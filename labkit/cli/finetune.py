@@ -81,7 +81,7 @@ def command_of(context: Context, model: str) -> str:
 def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "list[Example]":
     """Return the course's training examples by name, or those of a JSONL file."""
     from labkit import exam, training_data
-    from labkit.rerank import Reranked
+    from labkit.rerank import Reranked, course_scorer
     from labkit.store import course
 
     if data not in COURSE_DATA:
@@ -96,7 +96,7 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
     if data == "closed-book":
         return training_data.closed_book_examples(answerable)
     store = course.open_course_store()
-    searcher = Reranked(store, course.course_scorer()) if rerank else store
+    searcher = Reranked(store, course_scorer()) if rerank else store
     if data == "contrast":
         return training_data.contrast_examples(questions, searcher, k=k, seed=seed)
     if data == "evidence":

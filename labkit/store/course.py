@@ -6,13 +6,11 @@ Used by every lesson that needs the corpus and does not build it on the page.
 
 import hashlib
 from pathlib import Path
-from typing import cast
 
 from labkit import settings
-from labkit.embed import SentenceEmbedder, load_embedder
-from labkit.rerank import late_interaction, names_first
+from labkit.embed import load_embedder
 from labkit.store import Store, open_store
-from labkit.types import Embedder, Scorer
+from labkit.types import Embedder
 
 
 def open_course_store(embedder: Embedder | None = None) -> Store:
@@ -29,12 +27,6 @@ def open_course_store(embedder: Embedder | None = None) -> Store:
     store = open_store(database_dir(), embedder)
     store.ingest([settings.data_dir() / "documents", settings.data_dir() / "tables"])
     return store
-
-
-def course_scorer() -> Scorer:
-    """Return what ``rerank.Reranked`` takes, made of the course's own embedding model."""
-    embedder = cast(SentenceEmbedder, load_embedder())  # the default is one
-    return names_first(late_interaction(embedder))
 
 
 def database_dir() -> Path:

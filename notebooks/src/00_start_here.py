@@ -84,7 +84,7 @@ from labkit import catalogue, fetch
 for name in (catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL):
     card = catalogue.card(name)
     print(f"{name}: {card.download_bytes / 2**20:.0f} MiB to download, licence {card.licence}")
-    fetch.fetch(name, progress=False)
+    fetch.fetch(name)
 
 # %%
 from labkit import models

@@ -86,7 +86,7 @@ def test_open_books_are_drawn_from_the_store_or_from_what_reranking_shows(
 
     asked: dict = {}
     monkeypatch.setattr(course_store, "open_course_store", lambda: "a store")
-    monkeypatch.setattr(course_store, "course_scorer", lambda: "a scorer")
+    monkeypatch.setattr("labkit.rerank.course_scorer", lambda: "a scorer")
     monkeypatch.setattr(
         training_data,
         maker,

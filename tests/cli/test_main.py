@@ -305,7 +305,7 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
     assert main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["config"] == {"system": system}
     assert asked["progress"] is False
-    monkeypatch.setattr("labkit.store.course.course_scorer", lambda: "a scorer")
+    monkeypatch.setattr("labkit.rerank.course_scorer", lambda: "a scorer")
     assert main([*arguments, "--rerank"]) == 0
     assert asked["scorer"] == "a scorer"
     assert written == [], "a part of the exam is not recorded"
