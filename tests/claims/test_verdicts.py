@@ -21,8 +21,9 @@ from labkit import results, retrieval_metrics
 from labkit.claims import records as verdict_records
 from labkit.claims import rules_memory as verdict_memory
 from labkit.claims import verdicts
+from labkit.claims.outcomes import Claim, Outcome, close, gains, loses, of_parts
 from labkit.claims.rules import CLAIMS
-from labkit.claims.verdicts import Claim, Outcome, close, gains, judge, loses, of_parts
+from labkit.claims.verdicts import judge
 from labkit.types import KINDS, Interval
 
 LOOKUP_AND_JARGON = "lookup (plain reader), jargon (plain reader)"
