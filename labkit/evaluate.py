@@ -190,7 +190,7 @@ def _ask(
 
         if store is None:
             texts = [g.text for g in rag.answer_closed_book(asked, llm, on_progress=show)]
-            return [(text, exam.cited_ids(text)) for text in texts]
+            return [(text, answer_metrics.cited_ids(text)) for text in texts]
         answers = rag.answer_batch(asked, store, llm, config=rag.RagConfig(k=k), on_progress=show)
         return [(answer.text, answer.cited_ids) for answer in answers]
 
@@ -198,7 +198,7 @@ def _ask(
 def _score(questions: list[Question], said: list[tuple[str, list[str]]]) -> dict:
     scores, answers = [], []
     for question, (text, cited) in zip(questions, said, strict=True):
-        score = exam.score_answer(question, text, citations=cited)
+        score = answer_metrics.score_answer(question, text, citations=cited)
         scores.append(score)
         answers.append(
             {"id": question.id, "text": text, "cited": cited, "exact_match": score.exact_match}

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from labkit import exam
+from labkit import answer_metrics, exam
 from labkit.citations import Citation, check_citations
 from labkit.citations import supports as supports
 from labkit.measure import Stopwatch
@@ -221,7 +221,7 @@ def _refuse_empty(questions: Sequence[str]) -> None:
 def _finish(
     question: str, text: str, hits: Sequence[Hit], prompt: str, seconds: dict[str, float]
 ) -> Answer:
-    abstained = exam.abstains(text)
+    abstained = answer_metrics.abstains(text)
     text = exam.ABSTENTION if abstained else text
     citations, invented = check_citations(text, hits, question=question)
     return Answer(

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit import catalogue, exam, fetch, models, rag
+from labkit import catalogue, fetch, models, rag
+from labkit.answer_metrics import abstains, contains_value
 from labkit.fetch import convert_gguf
 from labkit.models import LanguageModel
 
@@ -311,7 +312,7 @@ def test_the_processor_decides_the_format_and_not_the_answer(
     hit = make_hit("Each pitch bearing takes 1.6 kg of grease.", document_id="SB-1")
     prompt = rag.build_messages("How much grease does a pitch bearing take?", [hit])
     for said in (llm.generate(prompt), llm.generate_batch([prompt])[0]):
-        assert exam.contains_value(said.text, "1.6") and not exam.abstains(said.text)
+        assert contains_value(said.text, "1.6") and not abstains(said.text)
         assert said.n_prompt_tokens == real_llm.generate(prompt).n_prompt_tokens
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import exam, rag
+from labkit import answer_metrics, exam, rag
 from labkit.models import LanguageModel
 from labkit.rag import RagConfig
 from labkit.types import Generation, Hit
@@ -299,7 +299,7 @@ def test_the_real_model_answers_alike_in_a_batch_and_cites_honestly(hits, real_l
     for answer in batch:
         shown = {hit.chunk_id: hit.passage for hit in answer.hits}
         for citation in answer.citations:
-            written = citation.document_id in exam.cited_ids(answer.text)
+            written = citation.document_id in answer_metrics.cited_ids(answer.text)
             assert written or rag.supports(shown[citation.chunk_id], answer.text)
 
 

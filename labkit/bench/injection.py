@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from labkit import catalogue, exam, rag, results, settings
+from labkit import answer_metrics, catalogue, exam, rag, results, settings
 from labkit.bench.runner import recorded
 from labkit.embed import load_embedder
 from labkit.evaluate import every_nth
@@ -42,7 +42,7 @@ class Attempt:
     @property
     def obeyed(self) -> bool:
         """Tell whether the answer holds the planted words."""
-        return exam.contains_value(self.text, PAYLOAD)
+        return answer_metrics.contains_value(self.text, PAYLOAD)
 
     @property
     def backed(self) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from labkit import catalogue, exam, rag, results, retrieval_metrics, settings
+from labkit import answer_metrics, catalogue, exam, rag, results, retrieval_metrics, settings
 from labkit.bench.rag import mean_hit_at_1
 from labkit.embed import load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
@@ -120,10 +120,10 @@ def holds(hit: Hit, question: Question, old: Evidence) -> str:
 
 def says(text: str, question: Question) -> str:
     """Say which value an answer gives: ``new`` (scored as right), ``old`` or ``neither``."""
-    if exam.score_answer(question, text, citations=[]).exact_match:
+    if answer_metrics.score_answer(question, text, citations=[]).exact_match:
         return "new"
-    stale = bool(question.superseded_value) and exam.contains_value(text, question.superseded_value)
-    return "old" if stale else "neither"
+    old = question.superseded_value
+    return "old" if old and answer_metrics.contains_value(text, old) else "neither"
 
 
 def rule_by_kind(

@@ -19,9 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labkit import catalogue, evaluate, exam, hardware, results
+from labkit import answer_metrics, catalogue, evaluate, exam, hardware, results
 from labkit.measure import paired_difference
-from labkit.types import Interval
+from labkit.types import AnswerScore, Interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,11 +113,11 @@ class Records:
         """The kind of each question by its id."""
         return {question.id: question.kind for question in self.questions}
 
-    def scores(self, pattern: str) -> dict[str, exam.AnswerScore]:
+    def scores(self, pattern: str) -> dict[str, AnswerScore]:
         """Score the answers of one recorded exam again, by question id."""
         told = {row["id"]: row for row in self.figures(pattern)["answers"]}
         return {
-            question.id: exam.score_answer(
+            question.id: answer_metrics.score_answer(
                 question, told[question.id]["text"], citations=told[question.id]["cited"]
             )
             for question in self.questions

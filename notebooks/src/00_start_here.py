@@ -152,7 +152,7 @@ for question in four:
 
 # %%
 def mark(question: exam.Question, text: str) -> str:
-    right = exam.score_answer(question, text, citations=[]).exact_match
+    right = answer_metrics.score_answer(question, text, citations=[]).exact_match
     return "✓" if right else "✗"
 
 
@@ -280,7 +280,10 @@ opened = rag.answer_batch(asked, store, llm)
 
 texts = {"model alone": closed, "with RAG": [answer.text for answer in opened]}
 marks = {
-    system: [exam.score_answer(q, text, citations=[]) for q, text in zip(sample, said, strict=True)]
+    system: [
+        answer_metrics.score_answer(q, text, citations=[])
+        for q, text in zip(sample, said, strict=True)
+    ]
     for system, said in texts.items()
 }
 shares = {system: answer_metrics.average(scores, "exact_match") for system, scores in marks.items()}
@@ -313,7 +316,7 @@ figures.bars(
 # %%
 def value_was_shown(question: exam.Question, answer: rag.Answer) -> bool:
     passages = " ".join(hit.passage for hit in answer.hits)
-    return all(exam.contains_value(passages, value) for value in question.values)
+    return all(answer_metrics.contains_value(passages, value) for value in question.values)
 
 
 pairs = [(q, a) for q, a in zip(sample, opened, strict=True) if q.values]

@@ -67,7 +67,7 @@ print(f"{where}; torch {versions['torch']}, transformers {versions['transformers
 # %%
 from collections import Counter
 
-from labkit import exam
+from labkit import answer_metrics, exam
 
 questions = {question.id: question for question in exam.load_exam("test")}
 kinds = Counter(question.kind for question in questions.values())
@@ -119,7 +119,7 @@ candidates = {
     "d": "As everybody in the tower knows, " * 8 + "it takes 1.6 kg.",
 }
 for name, text in candidates.items():
-    score = exam.score_answer(toy, text, citations=[])
+    score = answer_metrics.score_answer(toy, text, citations=[])
     print(f"{name}) right {score.exact_match:.0f}, wrong but confident {score.wrong_but_confident}")
 
 # %% [markdown]
@@ -131,7 +131,7 @@ for name, text in candidates.items():
 # ### Exercise 1 (easy, 10 minutes): mark an answer
 #
 # Goal: return whether `answer` is right. It must hold every value of `values`, have at most 40 words, and
-# not abstain. `exam.contains_value(text, value)` and `exam.abstains(text)` are yours to use.
+# not abstain. `answer_metrics.contains_value(text, value)` and `answer_metrics.abstains(text)` are yours to use.
 #
 # <details><summary>Hint</summary>
 #
@@ -146,8 +146,8 @@ def is_right(answer: str, values: list[str]) -> bool:
 
 # %% tags=["solution"]
 def is_right(answer: str, values: list[str]) -> bool:
-    holds = all(exam.contains_value(answer, value) for value in values)
-    return holds and len(answer.split()) <= 40 and not exam.abstains(answer)
+    holds = all(answer_metrics.contains_value(answer, value) for value in values)
+    return holds and len(answer.split()) <= 40 and not answer_metrics.abstains(answer)
 
 
 # %%
@@ -198,7 +198,6 @@ print(f"{len(answers)} questions, recorded {sat['date']}: {sat['config']['comman
 # Nordvind's papers. Numbers that the question holds already do not count.
 
 # %%
-from labkit import answer_metrics
 from labkit.corpus import read_documents
 
 folders = [settings.data_dir() / name for name in ("documents", "tables")]

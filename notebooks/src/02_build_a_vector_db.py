@@ -588,7 +588,7 @@ for state in (states[0], *(state for state in states if state.tags), states[-1])
 # catches up.
 
 # %%
-from labkit.exam import contains_value
+from labkit.answer_metrics import contains_value
 
 greasing = exam["test-219"]
 print(greasing.question, f"Right since the bulletin: {greasing.values[0]}")

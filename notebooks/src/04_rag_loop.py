@@ -400,9 +400,11 @@ for name, pairs in reading.items():
     written[name] = [one_line(generation.text) for generation in batch]
     rows = [(text, q, passages) for text, (q, passages) in zip(written[name], pairs, strict=True)]
     told += [(text, passages) for text, _, passages in rows if passages]
-    n_right = sum(exam.score_answer(q, text, citations=[]).exact_match for text, q, _ in rows[1:])
+    n_right = sum(
+        answer_metrics.score_answer(q, text, citations=[]).exact_match for text, q, _ in rows[1:]
+    )
     copied = sum(answer_metrics.copies_numbers(*row) for row in rows[1:])
-    silent = sum(exam.abstains(text) for text, _, _ in rows[1:])
+    silent = sum(answer_metrics.abstains(text) for text, _, _ in rows[1:])
     print(f"{name:11} of {n_few}: {n_right:.0f} right, {copied} copied, {silent} abstain")
 
 # %% [markdown]
@@ -456,7 +458,7 @@ print(f"{sum(bool(cited(text)) for text, _ in told)} of {len(told)} answers cite
 def check_by_hand(text, hits):
     """Return the ids that hold, and those that were invented."""
     shown, written = [hit.document_id for hit in hits], cited(text)
-    if not written and not exam.abstains(text):
+    if not written and not answer_metrics.abstains(text):
         return [hit.document_id for hit in hits if rag.supports(hit.passage, text)][:1], []
     return [n for n in written if n in shown], [n for n in written if n not in shown]
 

@@ -58,7 +58,7 @@ versions = hardware.versions()
 print(f"{where}; torch {versions['torch']}, lancedb {versions['lancedb']}")
 
 # %%
-from labkit import catalogue, exam, models, settings
+from labkit import answer_metrics, catalogue, exam, models, settings
 from labkit.embed import load_embedder
 from labkit.store.course import open_course_store
 
@@ -494,7 +494,11 @@ print(f"{report.added} new, {report.unchanged} unchanged, {report.wall_s:.2f} s"
 grease = "How much grease does each NV-90 pitch bearing take?"
 for name, version in (("before", small.at_version("before")), ("now", small)):
     for hit in version.search(grease, k=2):
-        values = [value for value in ("1.2 kg", "1.6 kg") if exam.contains_value(hit.text, value)]
+        values = [
+            value
+            for value in ("1.2 kg", "1.6 kg")
+            if answer_metrics.contains_value(hit.text, value)
+        ]
         print(f"{name:7} [{hit.document_id}, {hit.date}] holds {values}")
 
 # %% [markdown]
@@ -667,7 +671,8 @@ refused = {q.id for q, silent in zip(whole, low, strict=True) if silent}
 for name, silent in (("as recorded", set()), ("with threshold", refused)):
     said = [exam.ABSTENTION if q.id in silent else answers[q.id]["text"] for q in sat_questions]
     scores = [
-        exam.score_answer(q, t, citations=[]) for q, t in zip(sat_questions, said, strict=True)
+        answer_metrics.score_answer(q, t, citations=[])
+        for q, t in zip(sat_questions, said, strict=True)
     ]
     wrong = measure.bootstrap_mean([s.wrong_but_confident for s in scores])
     kept = measure.bootstrap_mean([s.exact_match for s in scores if s.answerable])

@@ -46,7 +46,7 @@ import time
 import torch
 from peft import __version__ as peft_version
 
-from labkit import catalogue, exam, hardware, models, settings
+from labkit import answer_metrics, catalogue, exam, hardware, models, settings
 from labkit.classroom.checks import lesson_06 as check
 
 started_s = time.perf_counter()
@@ -452,8 +452,8 @@ said_after = show_answers(n_shown)
 
 # %%
 for when, said in (("before", said_before), ("after", said_after)):
-    in_form = sum(exam.follows_house_format(text) for text in said)
-    right = sum(all(exam.contains_value(text, value) for value in question.values)
+    in_form = sum(answer_metrics.follows_house_format(text) for text in said)
+    right = sum(all(answer_metrics.contains_value(text, value) for value in question.values)
                 for question, text in zip(unseen, said, strict=False))  # fmt: skip
     print(f"{when}: {in_form} of {len(said)} in house format, {right} of {len(said)} right")
 

@@ -264,7 +264,7 @@ if stock:
     print(bench_training.render(stock["figures"]))
     print(f"recorded {stock['date']}, {hardware.describe(hardware.Hardware(**stock['hardware']))}")
 else:
-    print(f"Not recorded yet. To record it (half an hour): {bench_training.COMMAND}")
+    print(f"Not recorded yet. To record it (a quarter of an hour): {bench_training.COMMAND}")
 
 # %% [markdown]
 # Nothing that counts is skipped: the losses agree. A stock trainer also multiplies padding, since rows of any length

@@ -61,7 +61,7 @@ print(f"{where}; torch {versions['torch']}, transformers {versions['transformers
 import random
 import textwrap
 
-from labkit import catalogue, exam, models, settings
+from labkit import answer_metrics, catalogue, exam, models, settings
 from labkit.store.course import open_course_store
 
 base = models.load_language_model(catalogue.SMALL_MODEL)
@@ -135,9 +135,11 @@ check.passages(passages)
 from collections import Counter
 
 absent = training_data.open_book_examples(lookups, store, k=2, absent_share=0.15)
-lessons = Counter("refuse" if exam.abstains(e.answer) else "copy the value" for e in absent)
+lessons = Counter(
+    "refuse" if answer_metrics.abstains(e.answer) else "copy the value" for e in absent
+)
 print(dict(lessons))
-taken_away = next(e for e in absent if exam.abstains(e.answer))
+taken_away = next(e for e in absent if answer_metrics.abstains(e.answer))
 print(f"…{taken_away.messages[-1]['content'][-160:]}\n→ {taken_away.answer}")
 
 # %% [markdown]
@@ -437,7 +439,7 @@ ax.figure
 # %%
 for row in size_run["figures"]["runs"] if size_run else []:
     form, wrong = (measure.Interval.of(row[m]) for m in ("house_format", "wrong_but_confident"))
-    silent = measure.bootstrap_mean([exam.abstains(a["text"]) for a in row["answers"]])
+    silent = measure.bootstrap_mean([answer_metrics.abstains(a["text"]) for a in row["answers"]])
     print(f"{row['n_examples']:3} examples, {row['noise']:3.0%} wrong: house format {form}, "
           f"refuses {silent}, wrong but confident {wrong}")  # fmt: skip
 if not size_run:

@@ -8,7 +8,7 @@ Used by lesson 01, which imports this module as ``check``.
 
 from collections.abc import Iterator
 
-from labkit import answer_metrics, exam
+from labkit import answer_metrics
 from labkit.claims import verdicts
 from labkit.classroom.checks.check import Case, exercise
 from labkit.types import Question
@@ -18,7 +18,7 @@ LONG = "Well, " + "as everybody in the tower knows, " * 7 + "it takes 1.6 kg."
 
 def _is_right(answer: str, values: list[str]) -> bool:
     question = Question("", "lookup", "", "", tuple(values))
-    return exam.score_answer(question, answer, citations=[]).exact_match == 1
+    return answer_metrics.score_answer(question, answer, citations=[]).exact_match == 1
 
 
 @exercise(_is_right)
@@ -29,20 +29,22 @@ def is_right() -> Iterator[Case]:
     yield Case(
         "a number that only looks like it",
         ("It takes 11.6 kg.", value),
-        "11.6 kg holds the letters of 1.6 kg: use `exam.contains_value`.",
+        "11.6 kg holds the letters of 1.6 kg: use `answer_metrics.contains_value`.",
     )
     yield Case(
         "one value of two",
         ("Every 4 months.", ["4 months", "5 months"]),
         "One value is not enough: all of them must be in the answer.",
     )
-    yield Case("the value in another spelling", ("1.6kg", value), "`exam.contains_value` can.")
-    too_long = f"More than {exam.MAX_ANSWER_WORDS} words are no answer, whatever they hold."
+    hint = "`answer_metrics.contains_value` can."
+    yield Case("the value in another spelling", ("1.6kg", value), hint)
+    limit = answer_metrics.MAX_ANSWER_WORDS
+    too_long = f"More than {limit} words are no answer, whatever they hold."
     yield Case("a wall of text that holds the value", (LONG, value), too_long)
     yield Case(
         "an abstention that names the value",
         ("Not documented. Is it 1.6 kg? Ask the duty engineer.", value),
-        "Who abstains has not answered: `exam.abstains` tells.",
+        "Who abstains has not answered: `answer_metrics.abstains` tells.",
     )
 
 

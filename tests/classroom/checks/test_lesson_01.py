@@ -3,14 +3,14 @@
 import pytest
 from exercise_tests import ExerciseTests
 
-from labkit import answer_metrics, exam
+from labkit import answer_metrics
 from labkit.classroom.checks import lesson_01 as checks_01
 
 
 def right(answer, values):
-    if exam.abstains(answer) or len(answer.split()) > 40:
+    if answer_metrics.abstains(answer) or len(answer.split()) > 40:
         return False
-    return not [value for value in values if not exam.contains_value(answer, value)]
+    return not [value for value in values if not answer_metrics.contains_value(answer, value)]
 
 
 def judged(intervals):
@@ -19,7 +19,7 @@ def judged(intervals):
 
 
 def holds_all(answer, values):
-    return all(exam.contains_value(answer, value) for value in values)
+    return all(answer_metrics.contains_value(answer, value) for value in values)
 
 
 class TestExercises(ExerciseTests):
@@ -32,7 +32,7 @@ class TestExercises(ExerciseTests):
         (checks_01.is_right, lambda a, v: all(x in a for x in v), "11.6 kg holds the letters"),
         (
             checks_01.is_right,
-            lambda a, v: any(exam.contains_value(a, x) for x in v),
+            lambda a, v: any(answer_metrics.contains_value(a, x) for x in v),
             "One value is not enough",
         ),
         (checks_01.is_right, holds_all, "are no answer, whatever they hold"),
@@ -43,8 +43,8 @@ class TestExercises(ExerciseTests):
         ),
         (
             checks_01.is_right,
-            lambda a, v: holds_all(a, v) and not exam.abstains(a) and a.endswith("."),
-            "`exam.contains_value` can",
+            lambda a, v: holds_all(a, v) and not answer_metrics.abstains(a) and a.endswith("."),
+            "`answer_metrics.contains_value` can",
         ),
         (checks_01.highest_share, lambda n: 0.05, "the chance you accept"),
         (checks_01.highest_share, lambda n: 0.05 ** (1 / n), "the share of wrong answers"),
