@@ -132,7 +132,7 @@ print(f"{hello.n_new_tokens} tokens at {pace:.1f} tokens per second")
 # one.
 
 # %%
-from labkit import exam
+from labkit import answer_metrics, exam
 
 questions = {question.id: question for question in exam.load_exam("test")}
 four = [questions[name] for name in ("test-057", "test-047", "test-213", "test-257")]
@@ -273,7 +273,6 @@ print(f"{len(sample)} of {len(questions)} questions: {', '.join(q.kind for q in 
 # Commit to one before you run the cell.
 
 # %%
-from labkit import answer_metrics
 
 closed = [generation.text for generation in rag.answer_closed_book(asked, llm)]
 opened = rag.answer_batch(asked, store, llm)
