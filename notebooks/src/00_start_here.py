@@ -273,7 +273,6 @@ print(f"{len(sample)} of {len(questions)} questions: {', '.join(q.kind for q in 
 # Commit to one before you run the cell.
 
 # %%
-
 closed = [generation.text for generation in rag.answer_closed_book(asked, llm)]
 opened = rag.answer_batch(asked, store, llm)
 
