@@ -6,7 +6,7 @@ import pytest
 from labkit.classroom import figures
 from labkit.classroom.figures import ALL_PARTS, MemoryBar
 from labkit.hardware import GIB
-from labkit.retrieval_metrics import Point
+from labkit.retrieval_metrics import Threshold
 
 
 def search(kind: str, recall: float, seconds: float) -> dict:
@@ -59,7 +59,7 @@ def test_nothing_recorded_draws_an_empty_figure() -> None:
 
 
 def test_the_curve_shows_every_point_the_choice_and_the_coin() -> None:
-    points = [Point(0.1, 1.0, 0.5), Point(0.2, 0.5, 1.0)]
+    points = [Threshold(0.1, 1.0, 0.5), Threshold(0.2, 0.5, 1.0)]
     ax = figures.precision_recall(
         {"cosine": points}, base_rate=0.2, chosen={"cosine": points[0]}, title="T"
     )
