@@ -252,8 +252,8 @@ figures.losses(losses_of, seconds=seconds_of, window=4, title=title, caption=lab
 
 # %% [markdown]
 # Does the *trainer* change the race? All three methods ran in this course's. A recorded run put it beside
-# transformers' own `Trainer` and TRL's `SFTTrainer`: LoRA on the same examples, half of them short, with equal
-# losses. *Recomputed* means with checkpointing, which TRL turns on by default.
+# transformers' own `Trainer` and TRL's `SFTTrainer`: the same adapter on the same batches, from a fresh model
+# each. *Recomputed* means with checkpointing, which TRL turns on by default.
 
 # %%
 from labkit import results
@@ -267,9 +267,9 @@ else:
     print(f"Not recorded yet. To record it (a quarter of an hour): {bench_training.COMMAND}")
 
 # %% [markdown]
-# Nothing that counts is skipped: the losses agree. A stock trainer also multiplies padding, since rows of any length
-# share a batch, and makes logits for the prompt, which the loss ignores. LoRA's own part makes fewer passes
-# over memory here.
+# Read the losses first: where those of a step differ by more than rounding, the engines do not train the same, and
+# their times say nothing. A stock trainer makes logits for the prompt, too, which the loss ignores; this course's
+# makes them for the answers only.
 
 # %% [markdown]
 # ## 2 Where the bytes are

@@ -21,7 +21,7 @@ def by_hand() -> dict[str, Any]:
     """Return the functions that the lesson defines, solutions in place of stubs."""
     tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
     defined = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in WANTED]
-    names: dict[str, Any] = {"exam": exam}
+    names: dict[str, Any] = {"answer_metrics": answer_metrics, "exam": exam}
     exec(compile(ast.Module(defined, []), SOURCE.name, "exec"), names)
     return names
 

@@ -28,7 +28,7 @@ def by_hand() -> dict[str, Any]:
     tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
     defined = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in wanted]
     assert {node.name for node in defined} == wanted
-    names: dict[str, Any] = {"rag": rag, "exam": exam, "re": re}
+    names: dict[str, Any] = {"rag": rag, "exam": exam, "re": re, "answer_metrics": answer_metrics}
     exec(compile(ast.Module(defined, []), SOURCE.name, "exec"), names)
     return names
 
