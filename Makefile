@@ -13,7 +13,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test lint course notebooks bench bench-gpu clean
+.PHONY: help lab test test-all lint course notebooks bench bench-gpu clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -21,14 +21,19 @@ help: ## show this list
 lab: $(VENV)/.models ## set up and open JupyterLab on lesson 00
 	@$(PY) -m labkit lab
 
-test: lint $(VENV)/.models ## set up, check the style and types, run the tests
+test: lint $(VENV)/.models ## set up, check style, types and layers, run the tests and every lesson
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal
 
-lint: $(VENV)/.installed ## check style, formatting and types
+test-all: $(VENV)/.models ## what takes longer: the browser, kills, hostile files, rehearsals
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist worksteal -m "slow or browser"
+
+lint: $(VENV)/.installed ## check style, formatting, types and layers
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --check --quiet . || \
 		{ echo "Some files are not formatted; run: $(PY) -m ruff format ."; exit 1; }
 	@$(PY) -m mypy --no-error-summary
+	@mkdir -p build && $(VENV)/bin/lint-imports --no-cache > build/imports.txt || \
+		{ cat build/imports.txt; exit 1; }
 
 course: $(VENV)/.models ## run every lesson here, write build/html; goes on after a stop (ARGS=--again: anew)
 	@$(PY) -m labkit.authoring.notebooks course $(ARGS)

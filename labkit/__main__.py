@@ -1,10 +1,6 @@
 """``python -m labkit``: the command line, see ``labkit.cli``."""
 
-import sys
-
-from labkit.cli.main import main
+from labkit.cli.main import run
 
 if __name__ == "__main__":
-    if sys.platform == "win32":
-        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    sys.exit(main())
+    run()

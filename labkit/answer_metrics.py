@@ -1,20 +1,32 @@
-"""Exam results: from single scores to a row of the leaderboard.
+"""Answer metrics: how many answers are right, what wrong ones are made of, and who lost them.
 
-Knows: averages with bootstrap intervals, overall and by kind of question.
+Knows: averages with bootstrap intervals, overall and by kind of question; whether a number in an
+answer stands in the documents or nowhere; whether an answer was lost by the search or the reader.
 Does not know: which system answered, nor how one answer is scored (``exam``).
-Used by lesson 04 onwards and by ``python -m labkit exam``.
+Used by lessons 00, 01, 04 and 05, and by ``python -m labkit exam``.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Literal
+from typing import Literal, get_args
 
 from labkit import exam
 from labkit.measure import bootstrap_mean
-from labkit.retrieval_metrics import recall_at_k, relevance
-from labkit.types import AnswerScore, Document, Hit, Interval, Question
+from labkit.retrieval_metrics import ranks_of, relevance
+from labkit.types import KINDS, AnswerScore, Document, Hit, Interval, Question
 
+MAX_ANSWER_WORDS = 40
+CITATION = re.compile(r"\[([^\[\]]+)\]")
+HOUSE_FORMAT = re.compile(r"[^\[\]]+\.( \[[^\[\]]+\])+")
+
+AnswerKind = Literal[
+    "right", "refuses", "a number from the papers", "a number from nowhere", "no number of its own"
+]
+ANSWER_KINDS: tuple[AnswerKind, ...] = get_args(AnswerKind)
+Fault = Literal["right", "proof shown, not read", "proof not shown"]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
 METRICS: dict[str, Callable[[AnswerScore], float | None]] = {
     "exact_match": lambda score: score.exact_match,
     "house_format": lambda score: score.house_format,
@@ -26,6 +38,97 @@ METRICS: dict[str, Callable[[AnswerScore], float | None]] = {
     "false_abstention": lambda score: float(score.abstained) if score.answerable else None,
     "wrong_but_confident": lambda score: float(score.wrong_but_confident),
 }
+_DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"(?<![\w.,-])(-?\d+(?:[.,]\d+)*)\s*(%|°?[^\W\d_]+)?")
+
+
+def cited_ids(answer: str) -> list[str]:
+    """Return the document ids that an answer cites in square brackets, each once, in order.
+
+    Examples
+    --------
+    >>> cited_ids("Use 1.6 kg. [SB-2019-04] [SM-90-PIT]")
+    ['SB-2019-04', 'SM-90-PIT']
+    """
+    return list(dict.fromkeys(name.strip() for name in CITATION.findall(answer)))
+
+
+def without_citations(answer: str) -> str:
+    """Return the answer's words alone, with nothing in square brackets."""
+    return " ".join(CITATION.sub(" ", answer).split())
+
+
+def contains_value(text: str, value: str) -> bool:
+    """Tell whether ``value`` stands in ``text`` as whole words, whatever the case and spacing.
+
+    A minus sign belongs to its number: 17 °C is not −17 °C.
+
+    Examples
+    --------
+    >>> contains_value("It takes 1.6kg of grease.", "1.6 kg")
+    True
+    >>> contains_value("It takes 11.6 kg of grease.", "1.6 kg")
+    False
+    """
+    text, value = (part.lower().replace("\N{MINUS SIGN}", "-") for part in (text, value))
+    words = re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s]", value)
+    pattern = r"\s*".join(map(re.escape, words))
+    no_sign = r"(?<!(?<!\w)-)" if value[:1].isdigit() else ""
+    return re.search(rf"(?<![\w.,]){no_sign}{pattern}(?![.,]?\w)", text) is not None
+
+
+def abstains(answer: str) -> bool:
+    """Tell whether an answer declines to answer, in the house's words."""
+    return "not documented" in answer.lower()
+
+
+def score_answer(question: Question, answer: str, *, citations: list[str]) -> AnswerScore:
+    """Score one answer without any model as a judge.
+
+    An answer is right when it holds every gold value as whole words, does not abstain and is at
+    most 40 words long: a wall of text that happens to hold the value is no answer.
+
+    Parameters
+    ----------
+    question
+        The question with its gold.
+    answer
+        What the system said.
+    citations
+        Document ids that the system cites for it.
+
+    Source: exact containment follows SQuAD's normalised match (Rajpurkar et al. 2016), made
+    stricter on numbers and length.
+    """
+    text = without_citations(answer)
+    abstained = abstains(answer)
+    answerable = question.kind != "unanswerable"
+    concise = len(text.split()) <= MAX_ANSWER_WORDS
+    holds = concise and all(contains_value(text, value) for value in question.values)
+    right = (holds and not abstained) if answerable else abstained
+    gold = {evidence.document for evidence in question.evidence}
+    correct = gold & set(citations)
+    return AnswerScore(
+        exact_match=float(right),
+        house_format=float(follows_house_format(answer)),
+        citation_precision=len(correct) / len(set(citations)) if citations else None,
+        citation_recall=len(correct) / len(gold) if gold else None,
+        house_terms=_share_of_terms(question, text) if question.terms else None,
+        abstained=abstained,
+        answerable=answerable,
+        wrong_but_confident=not right and not abstained,
+    )
+
+
+def follows_house_format(answer: str) -> bool:
+    """Tell whether an answer is one short sentence with citations, or the house abstention."""
+    short = len(without_citations(answer).split()) <= MAX_ANSWER_WORDS
+    return answer == exam.ABSTENTION or (short and HOUSE_FORMAT.fullmatch(answer) is not None)
+
+
+def _share_of_terms(question: Question, text: str) -> float:
+    used = [contains_value(text, t) or contains_value(text, f"{t}s") for t in question.terms]
+    return sum(used) / len(used)
 
 
 def average(scores: Sequence[AnswerScore], metric: str) -> Interval | None:
@@ -66,29 +169,20 @@ def summarise_answers(
         ``by_kind`` and ``by_held_out`` hold the exact match of parts of the exam.
     """
     pairs = list(zip(questions, scores, strict=True))
-    kinds = dict.fromkeys(question.kind for question in questions)
+    by_kind = {q.kind: [s for of, s in pairs if of.kind == q.kind] for q in questions}
+    by_held_out = {
+        "seen documents": [s for q, s in pairs if not q.held_out],
+        "held-out documents": [s for q, s in pairs if q.held_out],
+    }
     return {
         **{name: _plain(average(scores, name)) for name in METRICS},
-        "by_kind": {
-            kind: _plain(average([s for q, s in pairs if q.kind == kind], "exact_match"))
-            for kind in kinds
-        },
-        "by_held_out": {
-            name: _plain(average([s for q, s in pairs if q.held_out is flag], "exact_match"))
-            for name, flag in (("seen documents", False), ("held-out documents", True))
-        },
+        "by_kind": {kind: _plain(average(s, "exact_match")) for kind, s in by_kind.items()},
+        "by_held_out": {part: _plain(average(s, "exact_match")) for part, s in by_held_out.items()},
     }
 
 
 def _plain(interval: Interval | None) -> dict | None:
     return asdict(interval) if interval else None
-
-
-Kind = Literal["right", "refuses", "no number of its own", "a number from the papers",
-               "a number from nowhere"]  # fmt: skip
-KINDS: tuple[Kind, ...] = ("right", "refuses", "a number from the papers", "a number from nowhere",
-                           "no number of its own")  # fmt: skip
-NUMBER = re.compile(r"(?<![\w.,-])(-?\d+(?:[.,]\d+)*)\s*(%|°?[^\W\d_]+)?")
 
 
 def numbers_in(text: str) -> set[str]:
@@ -103,12 +197,7 @@ def numbers_in(text: str) -> set[str]:
     return {" ".join(part.lower() for part in parts if part) for parts in found}
 
 
-def of_papers(texts: Iterable[str]) -> set[str]:
-    """Return every number that stands in any of the texts."""
-    return set().union(*map(numbers_in, texts))
-
-
-def sort_answer(question: exam.Question, answer: str, papers: set[str]) -> Kind:
+def sort_answer(question: Question, answer: str, documented: set[str]) -> AnswerKind:
     """Say what an answer is made of; numbers that the question holds already do not count.
 
     Parameters
@@ -117,10 +206,10 @@ def sort_answer(question: exam.Question, answer: str, papers: set[str]) -> Kind:
         With its gold.
     answer
         What the model said.
-    papers
-        All numbers of the papers, as ``of_papers`` returns them.
+    documented
+        All numbers of the documents, as ``numbers_in`` returns them.
     """
-    score = exam.score_answer(question, answer, citations=[])
+    score = score_answer(question, answer, citations=[])
     if score.exact_match:
         return "right"
     if score.abstained:
@@ -128,23 +217,20 @@ def sort_answer(question: exam.Question, answer: str, papers: set[str]) -> Kind:
     own = numbers_in(answer) - numbers_in(question.question)
     if not own:
         return "no number of its own"
-    return "a number from the papers" if own <= papers else "a number from nowhere"
+    return "a number from the papers" if own <= documented else "a number from nowhere"
 
 
-def tally(
-    questions: Mapping[str, exam.Question], answers: Iterable[Mapping], papers: set[str]
+def count_answers(
+    questions: Mapping[str, Question], answers: Iterable[Mapping], documented: set[str]
 ) -> dict[str, dict[str, int]]:
-    """Return for each kind of question how many answers are of which make, for ``plots.counts``."""
-    rows: dict[str, dict[str, int]] = {
-        kind: dict.fromkeys(KINDS, 0) for kind in exam.KINDS
-    }  # fmt: skip
-    for answer in answers:
-        question = questions[answer["id"]]
-        rows[question.kind][sort_answer(question, answer["text"], papers)] += 1
+    """Return for each kind of question how many answers are of which kind, for ``plots.counts``."""
+    asked = [(questions[answer["id"]], answer["text"]) for answer in answers]
+    counts = Counter((q.kind, sort_answer(q, text, documented)) for q, text in asked)
     return {
-        kind: {make: n for make, n in row.items() if n} for kind, row in rows.items() if any(
-            row.values())
-    }  # fmt: skip
+        kind: {made: counts[kind, made] for made in ANSWER_KINDS if counts[kind, made]}
+        for kind in KINDS
+        if any(kind == question.kind for question, _ in asked)
+    }
 
 
 def highest_share(n: int, *, level: float = 0.95) -> float:
@@ -169,11 +255,6 @@ def highest_share(n: int, *, level: float = 0.95) -> float:
     return 1 - (1 - level) ** (1 / n)
 
 
-Verdict = Literal["right", "proof shown, not read", "proof not shown"]
-VERDICTS: tuple[Verdict, ...] = ("right", "proof shown, not read", "proof not shown")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-
-
 def proof_and_twins(question: Question, hits: Sequence[Hit]) -> tuple[list[Hit], list[Hit]]:
     """Separate the hits that hold evidence from those of documents that hold none of it.
 
@@ -190,11 +271,11 @@ def copies_numbers(answer: str, question: Question, hits: Sequence[Hit]) -> bool
 
     Numbers of the question (the 117 of NV-117) do not count.
     """
-    own = set(_NUMBER.findall(answer)) - set(_NUMBER.findall(question.question))
-    return bool(own) and own <= set(_NUMBER.findall(" ".join(hit.passage for hit in hits)))
+    own = set(_DIGITS.findall(answer)) - set(_DIGITS.findall(question.question))
+    return bool(own) and own <= set(_DIGITS.findall(" ".join(hit.passage for hit in hits)))
 
 
-def find_fault(question: Question, hits: Sequence[Hit], *, right: bool) -> Verdict:
+def find_fault(question: Question, hits: Sequence[Hit], *, right: bool) -> Fault:
     """Say which step lost the answer to an answerable question.
 
     Retrieval is at fault unless *all* pieces of the evidence were shown; only then is it the model.
@@ -208,9 +289,7 @@ def find_fault(question: Question, hits: Sequence[Hit], *, right: bool) -> Verdi
         raise ValueError(f"Question {question.id} has no evidence; leave it out of the diagnosis.")
     if right:
         return "right"
-    n = len(question.evidence)
-    shown = bool(hits) and recall_at_k(relevance(question, hits), len(hits), n) == 1
-    return "proof shown, not read" if shown else "proof not shown"
+    return "proof not shown" if None in ranks_of(question, hits) else "proof shown, not read"
 
 
 def place_taken_by(question: Question, hit: Hit, documents: Mapping[str, Document]) -> str:
@@ -236,66 +315,3 @@ def place_taken_by(question: Question, hit: Hit, documents: Mapping[str, Documen
     if subsystem and any(d.metadata.get("subsystem") == subsystem for d in gold):
         return "twin"
     return "other"
-
-
-def share_of_pairs_won(scores: Sequence[float], answerable: Sequence[bool]) -> float:
-    """Return how often an answerable question outscores an unanswerable one; 0.5 is a coin.
-
-    Equal to the area under the ROC curve; a tie counts half.
-
-    Raises
-    ------
-    ValueError
-        If one of the two groups is empty.
-
-    Examples
-    --------
-    >>> share_of_pairs_won([0.9, 0.4, 0.6], [True, True, False])
-    0.5
-    """
-    yes, no = _groups(scores, answerable)
-    return sum((a > b) + 0.5 * (a == b) for a in yes for b in no) / (len(yes) * len(no))
-
-
-def threshold_errors(
-    scores: Sequence[float], answerable: Sequence[bool], threshold: float
-) -> tuple[float, float]:
-    """Return the two errors of abstaining below a threshold, as shares between 0 and 1.
-
-    Returns
-    -------
-    tuple of float
-        Answerable questions that are refused, and unanswerable ones that are answered.
-
-    Raises
-    ------
-    ValueError
-        If one of the two groups is empty.
-    """
-    yes, no = _groups(scores, answerable)
-    refused = sum(score < threshold for score in yes) / len(yes)
-    return refused, sum(score >= threshold for score in no) / len(no)
-
-
-def balanced_threshold(scores: Sequence[float], answerable: Sequence[bool]) -> float:
-    """Return the score at which the two errors of ``threshold_errors`` come closest.
-
-    Unlike the fewest mistakes, this does not depend on how many questions of each kind there are.
-    """
-
-    def gap(threshold: float) -> float:
-        refused, answered = threshold_errors(scores, answerable, threshold)
-        return abs(refused - answered)
-
-    return min(sorted(scores), key=gap)
-
-
-def _groups(scores: Sequence[float], answerable: Sequence[bool]) -> tuple[list[float], list[float]]:
-    pairs = list(zip(scores, answerable, strict=True))
-    yes, no = [s for s, can in pairs if can], [s for s, can in pairs if not can]
-    if not yes or not no:
-        raise ValueError(
-            f"There are {len(yes)} answerable and {len(no)} unanswerable questions; "
-            "give at least one of each."
-        )
-    return yes, no

@@ -7,6 +7,7 @@ Used by ``train`` and ``bench training``; equal in loss to the stock Trainer (se
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -164,10 +165,14 @@ def _trainer_class() -> type:
 
         def training_step(self, model: Any, inputs: dict, *rest: Any, **named: Any) -> Any:
             self.tokens = int(inputs["n_tokens"].sum())
-            return super().training_step(model, inputs, *rest, **named)
+            loss = super().training_step(model, inputs, *rest, **named)
+            _require_finite(loss, "loss", self.args.learning_rate)
+            return loss
 
         def log(self, logs: dict, *rest: Any) -> None:
             if "loss" in logs:
+                if not self.args.fp16:  # the scaler skips such steps, and lowers its scale
+                    _require_finite(logs["grad_norm"], "gradient", self.args.learning_rate)
                 logs |= {"tokens": self.tokens, "seconds": self.step_s}
             super().log(logs, *rest)
 
@@ -181,3 +186,12 @@ def _trainer_class() -> type:
             }
 
     return AnswerTrainer
+
+
+def _require_finite(value: Any, what: str, learning_rate: float) -> None:
+    """Raise ``FloatingPointError`` where training has left the numbers: it cannot come back."""
+    if not math.isfinite(value):
+        raise FloatingPointError(
+            f"The {what} is {float(value)}; training stops, and nothing is saved as finished. "
+            f"Use a lower learning rate than {learning_rate:g}, or look at the examples."
+        )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from labkit import exam
+from labkit import answer_metrics
 from labkit.types import Hit
 
 
@@ -42,10 +42,10 @@ def check_citations(
     shown: dict[str, Hit] = {}
     for hit in hits:
         shown.setdefault(hit.document_id, hit)
-    written = exam.cited_ids(text)
+    written = answer_metrics.cited_ids(text)
     kept = [Citation(n, shown[n].chunk_id, "written") for n in written if n in shown]
     invented = [name for name in written if name not in shown]
-    if not written and not exam.abstains(text):
+    if not written and not answer_metrics.abstains(text):
         source = next((hit for hit in hits if supports(hit.passage, text, question=question)), None)
         if source:
             kept = [Citation(source.document_id, source.chunk_id, "matched")]
@@ -60,9 +60,9 @@ def supports(passage: str, answer: str, *, question: str = "", min_overlap: floa
     # With the letters around them: the 320 of G320S alone stands in no passage.
     numbers = re.findall(r"\w*\d+(?:[.,]\d+)*\w*", answer)
     words = {word for word in re.findall(r"[^\W\d_]{4,}", answer.lower())}
-    new = [part for part in (*numbers, *words) if not exam.contains_value(question, part)]
-    if not any(exam.contains_value(passage, part) for part in new):
+    new = [part for part in (*numbers, *words) if not answer_metrics.contains_value(question, part)]
+    if not any(answer_metrics.contains_value(passage, part) for part in new):
         return False
-    found = sum(exam.contains_value(passage, word) for word in words)
-    holds_numbers = all(exam.contains_value(passage, number) for number in numbers)
+    found = sum(answer_metrics.contains_value(passage, word) for word in words)
+    holds_numbers = all(answer_metrics.contains_value(passage, number) for number in numbers)
     return holds_numbers and found >= min_overlap * len(words)

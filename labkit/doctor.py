@@ -2,7 +2,7 @@
 
 Knows: hardware, versions, models in the cache, free disk, and the lesson times recorded elsewhere.
 Does not know: how to repair anything; it says what to type.
-Used by ``python -m labkit doctor`` and lesson 00. It never fails on odd hardware.
+Used by ``labkit doctor``, lesson 00 and ``authoring.notebooks``. It never fails on odd hardware.
 """
 
 import importlib.metadata
@@ -18,6 +18,7 @@ from labkit import catalogue, fetch, hardware, results, settings
 LESSON_TIMES = "lesson-times"
 NEEDED_RAM_BYTES = 4 * hardware.GIB
 NEEDED_DISK_BYTES = 2 * hardware.GIB
+Level = Literal["ok", "warning", "problem"]
 OLDEST = {"torch": (2, 4), "transformers": (4, 56), "lancedb": (0, 33)}
 
 
@@ -25,7 +26,7 @@ OLDEST = {"torch": (2, 4), "transformers": (4, 56), "lancedb": (0, 33)}
 class Finding:
     """One line of the report; ``fix`` says what to do where ``level`` is not ``ok``."""
 
-    level: Literal["ok", "warning", "problem"]
+    level: Level
     topic: str
     text: str
     fix: str = ""
@@ -51,12 +52,11 @@ def examine() -> Report:
     """Look at this machine and return the report; takes about ten seconds, mostly loading torch."""
     machine = hardware.detect()
     choice = catalogue.choose(machine)
-    findings = [_machine(machine), *_packages(), *_cache(choice)]
     return Report(
         hardware=machine.as_dict(),
         versions=hardware.versions(),
         choice=vars(choice),
-        findings=findings,
+        findings=[_machine(machine), *map(_package, OLDEST), *_cache(choice)],
         lesson_s=_lesson_seconds(),
     )
 
@@ -67,12 +67,11 @@ def render(report: Report) -> str:
     lines = []
     for finding in report.findings:
         lines.append(f"{marks[finding.level]} {finding.topic}: {finding.text}")
-        if finding.fix:
-            lines.append(f"    → {finding.fix}")
+        lines += [f"    → {finding.fix}"] if finding.fix else []
     for lesson, seconds in report.lesson_s.items():
-        lines.append(f"  lesson {lesson}: about {_minutes(seconds)} here")
-    if not report.lesson_s:
-        lines.append("  lesson times: not measured yet")
+        time_ = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+        lines.append(f"  lesson {lesson}: about {time_} here")
+    lines += [] if report.lesson_s else ["  lesson times: not measured yet"]
     verdict = "This machine is ready." if report.healthy else "Fix the lines marked ✗, then go on."
     return "\n".join([*lines, verdict])
 
@@ -103,64 +102,50 @@ def record_lesson_time(lesson: str, wall_s: float, *, folder: Path | None = None
 
 
 def _machine(machine: hardware.Hardware) -> Finding:
-    line = hardware.describe(machine)
-    if 0 < machine.ram_bytes < NEEDED_RAM_BYTES:
-        fix = "close other programs, or use a machine with 4 GiB RAM or more"
-        return Finding("warning", "machine", line, fix)
-    return Finding("ok", "machine", line)
+    little = 0 < machine.ram_bytes < NEEDED_RAM_BYTES
+    fix = "close other programs, or use a machine with 4 GiB RAM or more"
+    return _warn_if(little, "machine", hardware.describe(machine), fix)
 
 
-def _packages() -> list[Finding]:
-    return [_package(name, oldest) for name, oldest in OLDEST.items()]
+def _warn_if(wrong: bool, topic: str, text: str, fix: str) -> Finding:
+    return Finding("warning", topic, text, fix) if wrong else Finding("ok", topic, text)
 
 
-def _package(name: str, oldest: tuple[int, int]) -> Finding:
+def _package(name: str) -> Finding:
+    oldest = OLDEST[name]
     install = f"pip install -c constraints.txt '{name}>={'.'.join(map(str, oldest))}'"
     try:
         found = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return Finding("problem", name, "not installed", install)
     numbers = re.match(r"(\d+)\.(\d+)", found)
-    if numbers is None:
-        return Finding("warning", name, f"{found} is no version that can be compared", install)
-    if (int(numbers[1]), int(numbers[2])) < oldest:
+    if numbers and (int(numbers[1]), int(numbers[2])) < oldest:
         return Finding("problem", name, f"{found} is too old", install)
-    return Finding("ok", name, found)
+    text = found if numbers else f"{found} is no version that can be compared"
+    return _warn_if(not numbers, name, text, install)
 
 
 def _cache(choice: catalogue.Choice) -> list[Finding]:
+    names = dict.fromkeys((catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL, choice.model))
+    fix = f"free {NEEDED_DISK_BYTES / hardware.GIB:.0f} GiB, or set LABKIT_CACHE elsewhere"
     try:
-        return [_disk(), *_models(choice)]
+        free = shutil.disk_usage(settings.cache_dir()).free
+        text = f"{free / hardware.GIB:.0f} GiB free for models"
+        disk = _warn_if(free < NEEDED_DISK_BYTES, "disk", text, fix)
+        return [disk, *(_model(name, choice) for name in names)]
     except OSError as error:
         text = f"the folder for models cannot be used ({error})"
         return [Finding("problem", "cache", text, "set LABKIT_CACHE to a folder you may write to")]
 
 
-def _disk() -> Finding:
-    folder = settings.cache_dir()
-    free = shutil.disk_usage(folder).free
-    text = f"{free / hardware.GIB:.0f} GiB free for models"
-    if free < NEEDED_DISK_BYTES:
-        fix = f"free {NEEDED_DISK_BYTES / hardware.GIB:.0f} GiB, or set LABKIT_CACHE elsewhere"
-        return Finding("warning", "disk", text, fix)
-    return Finding("ok", "disk", text)
-
-
-def _models(choice: catalogue.Choice) -> list[Finding]:
-    names = dict.fromkeys((catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL, choice.model))
-    findings = []
-    for name in names:
-        card = catalogue.card(name)
-        size = f"{card.download_bytes / 2**20:.0f} MiB"
-        why = f" (the choice here: {choice.reason})" if name == choice.model else ""
-        if fetch.is_fetched(name):
-            findings.append(Finding("ok", "model", f"{name} is here{why}"))
-        else:
-            optional = card.source == "hub"
-            fix = f"python -m labkit fetch {name}   ({size}, {card.licence})"
-            level: Literal["warning", "problem"] = "warning" if optional else "problem"
-            findings.append(Finding(level, "model", f"{name} is not fetched{why}", fix))
-    return findings
+def _model(name: str, choice: catalogue.Choice) -> Finding:
+    card = catalogue.card(name)
+    why = f" (the choice here: {choice.reason})" if name == choice.model else ""
+    if fetch.is_fetched(name):
+        return Finding("ok", "model", f"{name} is here{why}")
+    fix = f"python -m labkit fetch {name}   ({card.download_bytes / 2**20:.0f} MiB, {card.licence})"
+    level: Level = "warning" if card.source == "hub" else "problem"
+    return Finding(level, "model", f"{name} is not fetched{why}", fix)
 
 
 def _lesson_seconds() -> dict[str, float]:
@@ -168,12 +153,8 @@ def _lesson_seconds() -> dict[str, float]:
     try:
         run = results.load(LESSON_TIMES)
     except FileNotFoundError:
-        return {}
+        run = None
     if run is None:
         return {}
     ratio = run["figures"]["matmul_gflops"] / matmul_gflops()
     return {lesson: seconds * ratio for lesson, seconds in run["figures"]["lesson_s"].items()}
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

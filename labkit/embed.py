@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from labkit import hardware
 from labkit.catalogue import EMBEDDING_MODEL, card
 from labkit.fetch import model_dir
 
@@ -31,7 +30,10 @@ _BATCH_SIZES = {"cpu": 32, "cuda": 256}
 
 
 class SentenceEmbedder:
-    """A sentence-transformers model, on the GPU if there is one, in bf16 where the CPU has it.
+    """A sentence-transformers model, on the GPU if there is one, in fp32.
+
+    In bf16, which some CPUs have, it would be twice as fast, and a text's vector would depend on
+    the machine and on the texts beside it: the same question could find other passages.
 
     Give it many texts at once: ``SentenceTransformer.encode`` sorts them by length, for a batch is
     padded to its longest text, and padding costs as much as words do.
@@ -69,7 +71,7 @@ class SentenceEmbedder:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    vectors = vectors.astype(np.float32)  # a length taken in bf16 is off by a thousandth
+    vectors = vectors.astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
@@ -117,6 +119,7 @@ def load_embedder(name: str = DEFAULT_MODEL) -> SentenceEmbedder:
 
 
 def _load(folder: Path, device: str) -> Any:
+    import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -129,16 +132,8 @@ def _load(folder: Path, device: str) -> Any:
             device=device,
             local_files_only=True,
             trust_remote_code=False,
-            model_kwargs={"dtype": _dtype(device)},
+            model_kwargs={"dtype": torch.float32},
         )
     finally:
         if had_bars:
             logging.enable_progress_bar()
-
-
-def _dtype(device: str) -> Any:
-    import torch
-
-    if device == "cpu" and hardware.detect().cpu_bf16:
-        return torch.bfloat16
-    return torch.float32

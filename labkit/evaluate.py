@@ -1,11 +1,14 @@
-"""Sitting the exam: a system answers every test question and gets its row on the leaderboard.
+"""Sitting the exam: a system answers every test question, and the run is scored and recorded.
 
 Knows: how to run ``base`` and ``lora`` (closed book), ``rag`` and ``both`` (with passages) over the
-exam, score them and record the run; ``lora`` and ``both`` ask a fine-tuned model.
-Does not know: how an answer is made (``rag``) or scored (``exam``).
-Used by ``python -m labkit exam`` and lessons 01, 04, 05 and 09.
+exam; ``lora`` and ``both`` ask a fine-tuned model.
+What a record rests on, so that it is known to be stale later.
+Does not know: how an answer is made (``rag``) or scored (``exam``), nor the page that all runs
+stand on (``claims.leaderboard``).
+Used by ``python -m labkit exam`` and lessons 00, 04 and 05.
 """
 
+import hashlib
 import json
 import re
 import time
@@ -13,13 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, get_args
 
-from labkit import answer_metrics as evaluate_answers
-from labkit import catalogue, exam, rag, results, settings
-from labkit import retrieval_metrics as evaluate_retrieval
-from labkit.claims import leaderboard
+from labkit import answer_metrics, catalogue, chunking, exam, rag, results, settings
 from labkit.models import RESULT_FILE, LanguageModel, load_language_model
 from labkit.rerank import Reranked
-from labkit.types import Mode, Scorer
+from labkit.retrieval_metrics import summarise_retrieval
+from labkit.store import search as searching
+from labkit.types import Hit, Mode, Question, Scorer, Searcher
 
 System = Literal["base", "rag", "lora", "both"]
 OPEN_BOOK = ("rag", "both")
@@ -45,14 +47,14 @@ def sit(
     tuned: Path | None = None,
     k: int | None = None,
     limit: int | None = None,
-    store: rag.Searcher | None = None,
+    store: Searcher | None = None,
     scorer: Scorer | None = None,
     llm: LanguageModel | None = None,
     folder: Path | None = None,
     label: str = "",
     progress: bool = False,
 ) -> dict:
-    """Run the exam with one system and return the recorded run as a dict.
+    """Run the exam with one system and return the run's configuration and figures.
 
     Parameters
     ----------
@@ -65,11 +67,11 @@ def sit(
     k
         Passages shown to the model; ``None`` takes what suits it (``catalogue.passages_for``).
     limit
-        Ask only this many questions, spread over all kinds; such a run is not recorded.
+        Ask only this many questions, spread over the exam; such a run is not recorded.
     scorer
         Reranks what the store finds before it is shown; see ``rerank.Reranked``.
     folder
-        Where to record; ``data/results`` unless given.
+        Where to record; ``data/results`` unless given, and never that in fast mode.
     label
         Ends the record's name, so that it does not replace that of another fine-tuned model.
 
@@ -77,75 +79,33 @@ def sit(
     ------
     ValueError
         If there is no such system, one with passages has no store, a tuned one no folder or an
-        untuned one has one, ``limit`` or ``k`` is below 1, or the label is no plain word.
+        untuned one has one, ``limit`` or ``k`` is below 1, the label is no plain word, or a fast
+        run would be recorded.
     """
-    if system not in get_args(System):
-        raise ValueError(f"There is no system {system!r}; choose {', '.join(get_args(System))}.")
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit is {limit}; ask at least 1 question.")
-    if k is not None and k < 1:
-        raise ValueError(f"k is {k}; show the model at least 1 passage.")
+    _refuse_wrong_options(system, tuned, store, k=k, limit=limit)
     if not re.fullmatch("[a-z0-9-]*", label):
         raise ValueError(f"The label is {label!r}; use small letters, digits and hyphens.")
-    if system in OPEN_BOOK and store is None:
-        raise ValueError(f"The system {system!r} needs a store; pass store=open_course_store().")
-    if (system in TUNED) != (tuned is not None):
-        raise ValueError(
-            f"The systems {' and '.join(TUNED)} need a fine-tuned model (--tuned FOLDER, made by "
-            f"labkit finetune), the others take none; this is {system!r}."
-        )
+    if limit is None:
+        results.refuse_fast(folder)
     questions = every_nth(exam.load_exam("test"), limit)
     llm = llm or load_language_model(model, tuned=tuned)
     shown = k or catalogue.passages_for(llm.name)
-    read = store if system in OPEN_BOOK else None
-    if read and scorer:
-        read = Reranked(read, scorer)
+    searched = store if system in OPEN_BOOK else None
+    read = Reranked(searched, scorer) if searched and scorer else searched
     start = time.perf_counter()
-    answers, scores = _answer_and_score(questions, llm, read, shown, progress)
-    wall_s = time.perf_counter() - start
+    said = _ask([q.question for q in questions], llm, read, shown, progress=progress)
+    figures = _score(questions, said) | {"wall_s": time.perf_counter() - start}
+    figures["retrieval"] = _retrieval(questions, searched) if searched else None
     config = _config(system, llm.name, shown, len(questions), tuned, reranked=bool(scorer))
     if label:
         config |= {"label": label, "command": f"{config['command']} --label {label}"}
-    figures = {
-        **evaluate_answers.summarise_answers(questions, scores),
-        "wall_s": wall_s,
-        "retrieval": _retrieval(questions, store) if store and system in OPEN_BOOK else None,
-        "answers": answers,
-    }
     if limit is None:
-        results.record(_run_name(config), figures, config=config, folder=folder)
-        leaderboard.write(folder=folder)
+        stands_on = rests_on(search=searched is not None)
+        results.record(_run_name(config), figures, config=config, folder=folder, rests_on=stands_on)
     return {"config": config, "figures": figures}
 
 
-def _config(
-    system: System, model: str, k: int, n_questions: int, tuned: Path | None, *, reranked: bool
-) -> dict:
-    command = f"python -m labkit exam --system {system} --model {model}"
-    config: dict = {"system": system, "model": model, "k": None, "n_questions": n_questions}
-    if tuned:
-        training = json.loads((tuned / RESULT_FILE).read_text("utf-8"))["config"]
-        config["training"] = training
-        command = f"{command} --tuned {settings.shown(tuned)}"
-        command = " && ".join(filter(None, [training.get("command"), command]))
-    if system not in OPEN_BOOK:
-        return config | {"command": command}
-    command += f" -k {k}" + (" --rerank" if reranked else "")
-    config |= {"reranked": True} if reranked else {}
-    return config | {"k": k, "mode": rag.DEFAULTS.mode, "command": command}
-
-
-def _run_name(config: dict) -> str:
-    """Name the run ``exam-SYSTEM-MODEL``; what is not the usual way follows."""
-    name = f"{results.LEADERBOARD_PREFIX}{config['system']}-{config['model'].lower()}"
-    method = config.get("training", {}).get("method", "lora")
-    usual = config["k"] in (None, catalogue.passages_for(config["model"]))
-    name += ("" if method == "lora" else f"-{method}") + ("" if usual else f"-k{config['k']}")
-    name += "-reranked" if "reranked" in config else ""
-    return name + (f"-{config['label']}" if "label" in config else "")
-
-
-def every_nth(questions: list[exam.Question], limit: int | None) -> list[exam.Question]:
+def every_nth(questions: list[Question], limit: int | None) -> list[Question]:
     """Return ``limit`` questions spread evenly over the exam, or all of them."""
     if limit is None or limit >= len(questions):
         return questions
@@ -166,55 +126,156 @@ def render(run: dict) -> str:
 def _percent(share: dict | None) -> str:
     if share is None:
         return "–"
-    return (
-        f"{100 * share['mean']:5.1f} %  (95 %: {100 * share['low']:.0f}–{100 * share['high']:.0f}, "
-        f"n = {share['n']})"
-    )
+    mean, low, high = (100 * share[name] for name in ("mean", "low", "high"))
+    return f"{mean:5.1f} %  (95 %: {low:.0f}–{high:.0f}, n = {share['n']})"
 
 
-def _answer_and_score(
-    questions: list[exam.Question],
-    llm: LanguageModel,
-    store: rag.Searcher | None,
-    k: int,
-    progress: bool,
-) -> tuple[list[dict], list[exam.AnswerScore]]:
+def _refuse_wrong_options(
+    system: str, tuned: Path | None, store: Searcher | None, *, k: int | None, limit: int | None
+) -> None:
+    if system not in get_args(System):
+        raise ValueError(f"There is no system {system!r}; choose {', '.join(get_args(System))}.")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}; ask at least 1 question.")
+    if k is not None and k < 1:
+        raise ValueError(f"k is {k}; show the model at least 1 passage.")
+    if system in OPEN_BOOK and store is None:
+        raise ValueError(f"The system {system!r} needs a store; pass store=open_course_store().")
+    if (system in TUNED) != (tuned is not None):
+        raise ValueError(
+            f"The systems {' and '.join(TUNED)} need a fine-tuned model (--tuned FOLDER, made by "
+            f"labkit finetune), the others take none; this is {system!r}."
+        )
+
+
+def _config(
+    system: System, model: str, k: int, n_questions: int, tuned: Path | None, *, reranked: bool
+) -> dict:
+    command = f"python -m labkit exam --system {system} --model {model}"
+    config: dict = {"system": system, "model": model, "k": None, "n_questions": n_questions}
+    if tuned:
+        config["training"] = json.loads((tuned / RESULT_FILE).read_text("utf-8"))["config"]
+        command = f"{command} --tuned {settings.shown(tuned)}"
+        command = " && ".join(filter(None, [config["training"].get("command"), command]))
+    if system in OPEN_BOOK:
+        command += f" -k {k}" + (" --rerank" if reranked else "")
+        config |= {"k": k, "mode": rag.DEFAULTS.mode} | ({"reranked": True} if reranked else {})
+    return config | {"command": command}
+
+
+def _run_name(config: dict) -> str:
+    """Name the run ``exam-SYSTEM-MODEL``; what is not the usual way follows."""
+    method = config.get("training", {}).get("method", "lora")
+    usual = config["k"] in (None, catalogue.passages_for(config["model"]))
+    parts = [
+        f"{results.LEADERBOARD_PREFIX}{config['system']}-{config['model'].lower()}",
+        "" if method == "lora" else method,
+        "" if usual else f"k{config['k']}",
+        "reranked" if "reranked" in config else "",
+        config.get("label", ""),
+    ]
+    return "-".join(filter(None, parts))
+
+
+def _ask(
+    asked: list[str], llm: LanguageModel, store: Searcher | None, k: int, *, progress: bool
+) -> list[tuple[str, list[str]]]:
+    """Return each answer's text and the documents it cites."""
     from tqdm import tqdm
 
-    asked = [question.question for question in questions]
     with tqdm(total=len(asked), unit=" questions", disable=None if progress else True) as bar:
 
         def show(done: int, total: int) -> None:
             bar.update(done - bar.n)
 
         if store is None:
-            generations = rag.answer_closed_book(asked, llm, on_progress=show)
-            said = [(g.text, exam.cited_ids(g.text)) for g in generations]
-        else:
-            config = rag.RagConfig(k=k)
-            answers = rag.answer_batch(asked, store, llm, config=config, on_progress=show)
-            said = [(answer.text, answer.cited_ids) for answer in answers]
-    scores = [
-        exam.score_answer(question, text, citations=cited)
-        for question, (text, cited) in zip(questions, said, strict=True)
-    ]
-    rows = [
-        {"id": question.id, "text": text, "cited": cited, "exact_match": score.exact_match}
-        for question, (text, cited), score in zip(questions, said, scores, strict=True)
-    ]
-    return rows, scores
+            texts = [g.text for g in rag.answer_closed_book(asked, llm, on_progress=show)]
+            return [(text, answer_metrics.cited_ids(text)) for text in texts]
+        answers = rag.answer_batch(asked, store, llm, config=rag.RagConfig(k=k), on_progress=show)
+        return [(answer.text, answer.cited_ids) for answer in answers]
 
 
-def _retrieval(questions: list[exam.Question], store: rag.Searcher) -> dict:
+def _score(questions: list[Question], said: list[tuple[str, list[str]]]) -> dict:
+    scores, answers = [], []
+    for question, (text, cited) in zip(questions, said, strict=True):
+        score = answer_metrics.score_answer(question, text, citations=cited)
+        scores.append(score)
+        answers.append(
+            {"id": question.id, "text": text, "cited": cited, "exact_match": score.exact_match}
+        )
+    return answer_metrics.summarise_answers(questions, scores) | {"answers": answers}
+
+
+def _retrieval(questions: list[Question], store: Searcher) -> dict:
     """Return how often each way of searching finds the evidence, overall and by kind."""
-    answerable = [question for question in questions if question.evidence]
-    asked = [question.question for question in answerable]
+    asked = [question.question for question in questions]
     summaries = {}
     for mode in get_args(Mode):
         hits = store.search_many(asked, k=RETRIEVAL_DEPTH, mode=mode)
-        summary = evaluate_retrieval.summarise_retrieval(answerable, hits, k=RETRIEVAL_DEPTH)
+        summary = summarise_retrieval(questions, hits, k=RETRIEVAL_DEPTH)
         summaries[mode] = {
             kind: {name: asdict(interval) for name, interval in metrics.items()}
             for kind, metrics in summary.items()
         }
     return summaries
+
+
+def rests_on(*, prompt: bool = True, search: bool = True) -> dict[str, str]:
+    """Return what a run of today rests on: a short hash of each part, by the part's name.
+
+    ``corpus`` (documents and tables) and ``exam`` (the test questions) are always among them.
+
+    Parameters
+    ----------
+    prompt
+        Whether the run asks the model with the course's own prompts.
+    search
+        Whether it searches as the course's store does: same chunks, embedding model and depth.
+    """
+    parts = {"corpus": _files("documents", "tables"), "exam": _files("exam/test.jsonl")}
+    if prompt:
+        parts["prompt"] = _prompts()
+    if search:
+        parts["search"] = _search_settings()
+    return {name: hashlib.sha256(content).hexdigest()[:12] for name, content in parts.items()}
+
+
+def stale_parts(run: dict) -> list[str]:
+    """Return the parts a record rests on that differ today; none if it does not say.
+
+    Parts that ``rests_on`` does not know are the record's own business.
+
+    Examples
+    --------
+    >>> stale_parts({"rests_on": {"corpus": "of another day"}})
+    ['corpus']
+    """
+    today = rests_on()
+    return [name for name, mark in run.get("rests_on", {}).items() if today.get(name, mark) != mark]
+
+
+def is_stale(run: dict) -> bool | None:
+    """Tell whether anything a record rests on has changed; ``None`` if the record does not say."""
+    return bool(stale_parts(run)) if run.get("rests_on") else None
+
+
+def _files(*names: str) -> bytes:
+    """Return names and contents of files below ``data``, in a fixed order."""
+    data = settings.data_dir()
+    paths = (path for name in names for path in (data / name, *(data / name).rglob("*")))
+    held = [(p.relative_to(data).as_posix(), p.read_bytes()) for p in paths if p.is_file()]
+    return repr(sorted(held)).encode()
+
+
+def _prompts() -> bytes:
+    """Return the open-book and the closed-book conversation about nothing in particular."""
+    hit = Hit("D#0", "D", "T", "H", "text", "T > H: text", 1.0, None, "manual", {})
+    return repr([rag.build_messages("Why?", [hit, hit]), rag.closed_book_messages("Why?")]).encode()
+
+
+def _search_settings() -> bytes:
+    """Return how the course cuts, embeds, searches and shows, where a run does not say itself."""
+    cut = chunking.chunk_document.__kwdefaults__
+    return repr(
+        [cut, catalogue.EMBEDDING_MODEL, searching.FUSED_DEPTH, asdict(rag.DEFAULTS)]
+    ).encode()

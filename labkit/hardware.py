@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
+from typing import Any
 
 GIB = 2**30
 REPORTED_PACKAGES = (
@@ -47,19 +48,16 @@ def detect() -> Hardware:
     Hardware
         Cores are the ones this process may use, RAM is what the container may use.
     """
-    gpu_name, n_gpus, gpu_bytes, gpu_bf16 = _gpu()
+    flags = _proc_cpuinfo("flags").split()
     return Hardware(
-        cpu_name=_cpu_name(),
+        cpu_name=_proc_cpuinfo("model name") or platform.processor() or platform.machine(),
         n_cores=_n_cores(),
         ram_bytes=_ram_bytes(),
-        cpu_bf16="avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags(),
-        gpu_name=gpu_name,
-        n_gpus=n_gpus,
-        gpu_bytes=gpu_bytes,
-        gpu_bf16=gpu_bf16,
+        cpu_bf16="avx512_bf16" in flags or "amx_bf16" in flags,
         colab="google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ,
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
+        **_gpu(),
     )
 
 
@@ -85,17 +83,22 @@ def describe(hardware: Hardware) -> str:
     return f"{hardware.cpu_name}, {cores}, {ram}, {gpu} ({'bf16' if hardware.gpu_bf16 else 'fp16'})"
 
 
-def _gpu() -> tuple[str | None, int, int, bool]:
+def _gpu() -> dict[str, Any]:
+    """Return the fields of ``Hardware`` that speak of the GPU; empty if there is none."""
     try:
         import torch
 
         if not torch.cuda.is_available():
-            return None, 0, 0, False
-        properties = torch.cuda.get_device_properties(0)
-        has_bf16 = properties.major >= 8
-        return properties.name, torch.cuda.device_count(), properties.total_memory, has_bf16
+            return {}
+        card = torch.cuda.get_device_properties(0)
+        return {
+            "gpu_name": card.name,
+            "n_gpus": torch.cuda.device_count(),
+            "gpu_bytes": card.total_memory,
+            "gpu_bf16": card.major >= 8,
+        }
     except Exception:  # broken drivers raise anything, and describing a machine must not fail
-        return None, 0, 0, False
+        return {}
 
 
 def _n_cores() -> int:
@@ -114,14 +117,6 @@ def _ram_bytes() -> int:
             return min(total, int(file.read()))
     except (OSError, ValueError):
         return total
-
-
-def _cpu_flags() -> str:
-    return _proc_cpuinfo("flags")
-
-
-def _cpu_name() -> str:
-    return _proc_cpuinfo("model name") or platform.processor() or platform.machine()
 
 
 def _proc_cpuinfo(key: str) -> str:

@@ -114,12 +114,7 @@ def bootstrap_mean(
 
 
 def paired_difference(
-    a: Sequence[float],
-    b: Sequence[float],
-    *,
-    n_resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
+    a: Sequence[float], b: Sequence[float], *, n_resamples: int = 2000
 ) -> Interval:
     """Return the mean of ``a - b`` over the same questions with its bootstrap interval.
 
@@ -130,7 +125,7 @@ def paired_difference(
     ----------
     a, b
         One number a question, in the same order, ``(n,)``.
-    n_resamples, level, seed
+    n_resamples
         As in ``bootstrap_mean``.
 
     Raises
@@ -143,8 +138,7 @@ def paired_difference(
     >>> paired_difference([1, 1, 1], [0, 0, 0])
     Interval(mean=1.0, low=1.0, high=1.0, n=3)
     """
-    differences = _differences(a, b)
-    return bootstrap_mean(differences, n_resamples=n_resamples, level=level, seed=seed)
+    return bootstrap_mean(_differences(a, b), n_resamples=n_resamples)
 
 
 def sign_flip_p(

@@ -225,8 +225,8 @@ def quantized_bytes(n_elements: int, *, double_quantization: bool = True) -> tup
 
     Examples
     --------
-    >>> sum(quantized_bytes(4096 * 4096)) / 4096**2  # bytes a weight
-    0.515869140625
+    >>> round(sum(quantized_bytes(4096 * 4096)) / 4096**2, 4)  # bytes a weight
+    0.5159
     """
     blocks = -(-n_elements // NF4_BLOCK)
     code_book = 16 * FP32

@@ -11,28 +11,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from labkit import exam
-from labkit.citations import Citation, check_citations, supports
+from labkit import answer_metrics, exam
+from labkit.citations import Citation, check_citations
+from labkit.citations import supports as supports
 from labkit.measure import Stopwatch
 from labkit.models import LanguageModel
 from labkit.types import Generation, Hit, Messages, Mode, Searcher
-
-__all__ = [
-    "Answer",
-    "Citation",
-    "RagConfig",
-    "Searcher",
-    "answer",
-    "answer_batch",
-    "answer_closed_book",
-    "build_messages",
-    "check_citations",
-    "closed_book_messages",
-    "fit_to_budget",
-    "plain",
-    "render_sources",
-    "supports",
-]
 
 SYSTEM_PROMPT = (
     "You answer questions of wind turbine technicians. Use only the passages. Answer in one short "
@@ -49,15 +33,13 @@ class RagConfig:
     """How the loop runs: passages shown, how they are searched, prompt budget in tokens.
 
     One passage suits the course's small model, which answers no better with several; larger
-    models read more (``catalogue.passages_for``). Below ``min_score`` for the best passage the loop
-    abstains without asking the model; scores compare within one mode only.
+    models read more (``catalogue.passages_for``).
     """
 
     k: int = 1
     mode: Mode = "hybrid"
     max_prompt_tokens: int = 700
     max_new_tokens: int = 48
-    min_score: float = 0.0
 
 
 DEFAULTS = RagConfig()
@@ -151,36 +133,33 @@ def answer(
     ValueError
         If the question is empty or over the prompt budget.
     """
-    _refuse_empty(question)
+    _refuse_empty([question])
     watch = Stopwatch()
     with watch.stage("retrieve"):
         hits = store.search(question, k=config.k, mode=config.mode)
     with watch.stage("prompt"):
         hits = fit_to_budget(question, hits, llm, max_prompt_tokens=config.max_prompt_tokens)
         messages = build_messages(question, hits)
-    if _too_weak(hits, config):
-        if on_text:
-            on_text(exam.ABSTENTION)
-        return _finish(question, exam.ABSTENTION, hits, llm.prompt_text(messages), watch)
-    with watch.stage("generate"):
-        generation = llm.generate(messages, max_new_tokens=config.max_new_tokens, on_text=on_text)
-    return _finish(question, generation.text, hits, llm.prompt_text(messages), watch)
+    text = exam.ABSTENTION
+    if hits:
+        with watch.stage("generate"):
+            text = llm.generate(
+                messages, max_new_tokens=config.max_new_tokens, on_text=on_text
+            ).text
+    elif on_text:
+        on_text(text)
+    return _finish(question, text, hits, llm.prompt_text(messages), watch.seconds)
 
 
 def render_sources(answer: Answer) -> str:
     """Return the sources and timings below an answer, for a terminal."""
-    lines = ["Sources:"]
-    by_id = {hit.chunk_id: hit for hit in answer.hits}
-    for citation in answer.citations:
-        how = "cited by the model" if citation.origin == "written" else "found to match the answer"
-        hit = by_id[citation.chunk_id]
-        lines.append(f"  [{citation.document_id}] {hit.title} ({how})")
-    if not answer.citations:
-        lines.append("  none")
-    for name in answer.rejected_citations:
-        lines.append(f"  rejected: [{name}] was not among the passages")
+    how = {"written": "cited by the model", "matched": "found to match the answer"}
+    titles = {hit.chunk_id: hit.title for hit in answer.hits}
+    lines = [f"[{c.document_id}] {titles[c.chunk_id]} ({how[c.origin]})" for c in answer.citations]
+    lines = lines or ["none"]
+    lines += [f"rejected: [{n}] was not among the passages" for n in answer.rejected_citations]
     times = ", ".join(f"{stage} {s:.2f} s" for stage, s in answer.seconds.items())
-    return "\n".join([*lines, f"Time: {times}"])
+    return "\n".join(["Sources:", *(f"  {line}" for line in lines), f"Time: {times}"])
 
 
 def answer_batch(
@@ -196,31 +175,29 @@ def answer_batch(
     Every answer equals what ``answer`` gives for its question, up to rounding in padded batches;
     the seconds of a stage are the batch's, divided evenly.
     """
-    for question in questions:
-        _refuse_empty(question)
+    _refuse_empty(questions)
     watch = Stopwatch()
     with watch.stage("retrieve"):
         found = store.search_many(questions, k=config.k, mode=config.mode)
     with watch.stage("prompt"):
-        budget = config.max_prompt_tokens
-        fitted = [
-            fit_to_budget(question, hits, llm, max_prompt_tokens=budget)
+        shown = [
+            fit_to_budget(question, hits, llm, max_prompt_tokens=config.max_prompt_tokens)
             for question, hits in zip(questions, found, strict=True)
         ]
-        conversations = [build_messages(q, h) for q, h in zip(questions, fitted, strict=True)]
-    ask = [index for index, hits in enumerate(fitted) if not _too_weak(hits, config)]
+        prompts = list(map(build_messages, questions, shown))
     with watch.stage("generate"):
-        written = llm.generate_batch(
-            [conversations[index] for index in ask],
-            max_new_tokens=config.max_new_tokens,
-            on_progress=on_progress,
+        written = iter(
+            llm.generate_batch(
+                [messages for messages, hits in zip(prompts, shown, strict=True) if hits],
+                max_new_tokens=config.max_new_tokens,
+                on_progress=on_progress,
+            )
         )
-    texts = dict(zip(ask, (generation.text for generation in written), strict=True))
-    share = Stopwatch()
-    share.seconds = {name: s / max(1, len(questions)) for name, s in watch.seconds.items()}
+    texts = [next(written).text if hits else exam.ABSTENTION for hits in shown]
+    share = {name: s / max(1, len(questions)) for name, s in watch.seconds.items()}
     return [
-        _finish(q, texts.get(i, exam.ABSTENTION), hits, llm.prompt_text(messages), share)
-        for i, (q, hits, messages) in enumerate(zip(questions, fitted, conversations, strict=True))
+        _finish(question, text, hits, llm.prompt_text(messages), share)
+        for question, text, hits, messages in zip(questions, texts, shown, prompts, strict=True)
     ]
 
 
@@ -236,26 +213,18 @@ def answer_closed_book(
     return llm.generate_batch(conversations, max_new_tokens=max_new_tokens, on_progress=on_progress)
 
 
-def _refuse_empty(question: str) -> None:
-    if not question.strip():
+def _refuse_empty(questions: Sequence[str]) -> None:
+    if not all(question.strip() for question in questions):
         raise ValueError("The question is empty; type a question.")
 
 
-def _too_weak(hits: Sequence[Hit], config: RagConfig) -> bool:
-    return not hits or max(hit.score for hit in hits) < config.min_score
-
-
-def _finish(question: str, text: str, hits: Sequence[Hit], prompt: str, watch: Stopwatch) -> Answer:
-    if exam.abstains(text):
-        text = exam.ABSTENTION
+def _finish(
+    question: str, text: str, hits: Sequence[Hit], prompt: str, seconds: dict[str, float]
+) -> Answer:
+    abstained = answer_metrics.abstains(text)
+    text = exam.ABSTENTION if abstained else text
     citations, invented = check_citations(text, hits, question=question)
     return Answer(
-        question=question,
-        text=text,
-        citations=tuple(citations),
-        rejected_citations=tuple(invented),
-        hits=tuple(hits),
-        prompt=prompt,
-        abstained=exam.abstains(text),
-        seconds=dict(watch.seconds),
-    )
+        question, text, tuple(citations), tuple(invented), tuple(hits), prompt, abstained,
+        dict(seconds),
+    )  # fmt: skip

@@ -1,9 +1,10 @@
-"""Reranking: a slower, closer look at the few passages that a search brought.
+"""Reranking, and other second looks at a question and the hits it brought.
 
-Knows: three ways to score a passage against a question (rare words in common, token by token, a
-cross-encoder), and how the scores reorder hits.
+Knows: ways to score a passage against a question (rare words in common, token by token, code names
+first, a cross-encoder) and how scores reorder hits; which house terms a question means; that a
+superseding chunk goes before what it replaces.
 Does not know: how hits were found (``store``).
-Used by lesson 05, ``bench_rag`` and ``sit_exam``.
+Used by lesson 05, ``bench.rag`` and ``evaluate``.
 """
 
 import math
@@ -18,19 +19,8 @@ from typing import Protocol
 import numpy as np
 
 from labkit.corpus import split_sentences
-from labkit.embed import load_embedder
 from labkit.store.search import spread
-from labkit.types import Document, Hit, Mode, Scorer
-
-
-class Searcher(Protocol):
-    """What ``Reranked`` and the variants of ``rag_variants`` need of a store."""
-
-    def search_many(
-        self, queries: Sequence[str], *, k: int = 5, mode: Mode = "hybrid"
-    ) -> list[list[Hit]]:
-        """Return the best ``k`` hits of each query."""
-        ...
+from labkit.types import BatchSearcher, Document, Hit, Mode, Scorer
 
 
 class TokenEmbedder(Protocol):
@@ -88,7 +78,7 @@ class Reranked:
         Hits that are looked at for each question.
     """
 
-    def __init__(self, store: Searcher, scorer: Scorer, *, depth: int = 20) -> None:
+    def __init__(self, store: BatchSearcher, scorer: Scorer, *, depth: int = 20) -> None:
         self._store, self._scorer, self._depth = store, scorer, depth
 
     def search(self, query: str, *, k: int = 5, mode: Mode = "hybrid") -> list[Hit]:
@@ -125,11 +115,9 @@ def lexical(passages: Iterable[str]) -> Scorer:
     A word weighs by its inverse document frequency over ``passages``; numbers and names such as
     ``NV-117`` are words too, and rare ones weigh most. Needs no model.
     """
-    holding: Counter[str] = Counter()
-    n = 0
-    for passage in passages:
-        holding.update(words(passage))
-        n += 1
+    bags = list(map(words, passages))
+    n = len(bags)
+    holding = Counter(word for bag in bags for word in bag)
     weights = {word: math.log(1 + n / count) for word, count in holding.items()}
     unknown = math.log(1 + n)
 
@@ -207,11 +195,6 @@ def late_interaction(embedder: TokenEmbedder) -> Scorer:
     return score
 
 
-def course_scorer() -> Scorer:
-    """Return what ``Reranked`` takes, made of the course's own embedding model."""
-    return names_first(late_interaction(load_embedder()))
-
-
 def cross_encoder(folder: Path) -> Scorer:
     """Return a scorer that reads question and passage together: the best, and the slowest.
 
@@ -253,15 +236,13 @@ def load_glossary(documents: Iterable[Document]) -> dict[str, str]:
 
     A heading is a term if the first sentence below it names it, in singular or plural.
     """
-    glossary: dict[str, str] = {}
-    for document in documents:
-        if document.kind != "glossary":
-            continue
-        for term, body in re.findall(r"^## +(.+?) *\n+(.+)", document.text, flags=re.M):
-            first = split_sentences(body)[0]
-            if term.lower() in first.lower():
-                glossary[term.lower()] = first
-    return glossary
+    entries = [
+        (term.lower(), split_sentences(body)[0])
+        for document in documents
+        if document.kind == "glossary"
+        for term, body in re.findall(r"^## +(.+?) *\n+(.+)", document.text, flags=re.M)
+    ]
+    return {term: first for term, first in entries if term in first.lower()}
 
 
 def meant_terms(
@@ -334,3 +315,10 @@ def overlap(older: Hit, newer: Hit) -> float:
     """Return the share of the older chunk's words that the newer one holds too."""
     mine = words(older.text)
     return len(mine & words(newer.text)) / len(mine) if mine else 0.0
+
+
+def course_scorer() -> Scorer:
+    """Return what ``Reranked`` takes, made of the course's own embedding model."""
+    from labkit.embed import load_embedder
+
+    return names_first(late_interaction(load_embedder()))

@@ -1,7 +1,8 @@
 """Recorded runs: one JSON file a run, and the leaderboard made of them.
 
-Knows: how a run is written down (configuration, figures, versions, hardware, date) and found again.
-Does not know: how any figure was measured.
+Knows: how a run is written down (configuration, figures, what it rests on, versions, hardware,
+date) and found again.
+Does not know: how any figure was measured, nor whether it is still true (``evaluate``).
 Used by every lesson that shows a number it did not measure just now.
 """
 
@@ -17,7 +18,14 @@ from labkit import hardware, settings
 LEADERBOARD_PREFIX = "exam-"
 
 
-def record(name: str, figures: dict, *, config: dict, folder: Path | None = None) -> Path:
+def record(
+    name: str,
+    figures: dict,
+    *,
+    config: dict,
+    folder: Path | None = None,
+    rests_on: dict[str, str] | None = None,
+) -> Path:
     """Write one run to ``NAME.json``; the same name replaces the earlier run.
 
     Parameters
@@ -30,6 +38,8 @@ def record(name: str, figures: dict, *, config: dict, folder: Path | None = None
         Everything needed to repeat the run, the command included.
     folder
         ``data/results`` of the course unless given.
+    rests_on
+        What ``evaluate.rests_on`` returns; ``evaluate.stale_parts`` tells later what has changed.
 
     Returns
     -------
@@ -39,21 +49,34 @@ def record(name: str, figures: dict, *, config: dict, folder: Path | None = None
     Raises
     ------
     ValueError
-        If the name could leave the folder.
+        If the name could leave the folder, or a fast run would stand among the course's own.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         raise ValueError(f"{name!r} cannot name a run; use lower-case letters, digits, '-' and '.'")
+    refuse_fast(folder)
     run = {
         "name": name,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "config": config,
         "figures": figures,
+        **({"rests_on": rests_on} if rests_on else {}),
         "hardware": hardware.detect().as_dict(),
         "versions": hardware.versions(),
     }
     path = (folder or default_folder()) / f"{name}.json"
     write_atomically(path, json.dumps(run, indent=1, ensure_ascii=False) + "\n")
     return path
+
+
+def refuse_fast(folder: Path | None = None) -> None:
+    """Raise ``ValueError`` if a fast run is about to be recorded among the course's own.
+
+    Fast mode cuts every answer short; what it gives says nothing about any system.
+    """
+    if settings.fast() and (folder or default_folder()).resolve() == default_folder().resolve():
+        raise ValueError(
+            "Fast mode cuts answers short and is never recorded in data/results; unset LABKIT_FAST."
+        )
 
 
 def load(name: str, *, folder: Path | None = None) -> dict | None:

@@ -1,17 +1,19 @@
-"""Retrieval metrics: whether the right chunks came back, and how high.
+"""Retrieval metrics: whether the evidence came back, how high, and when to abstain for want of it.
 
-Knows: hit@k, recall@k, MRR and nDCG@k over relevance lists; which chunk holds which evidence.
-Does not know: how the hits were found (``store``).
-Used by lessons 02, 03 and 05; equal to ``pytrec_eval`` (see the tests).
+Knows: hit@k, recall@k, MRR and nDCG@k; which chunk holds which evidence; ranks as one line of a
+record; thresholds on a search's scores below which a system abstains.
+Does not know: how the hits were found (``store``) or what an answer says (``answer_metrics``).
+Used by lessons 02, 04 and 05; equal to ``pytrec_eval`` and scikit-learn (see the tests).
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from labkit.measure import bootstrap_mean
-from labkit.store import Store
-from labkit.types import Evidence, Hit, Interval, Question, Scorer
+from labkit.types import BatchSearcher, Evidence, Hit, Interval, Question, Scorer
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,13 @@ class RetrievalScore:
     recall_at_k: float
     reciprocal_rank: float
     ndcg_at_k: float
+
+
+METRICS = tuple(RetrievalScore.__dataclass_fields__)
+# Evidence below this rank counts as not found.
+DEPTH = 10
+# Of each piece of evidence, the rank of the first hit that holds it.
+Ranks = list[int | None]
 
 
 def holds_evidence(hit: Hit, evidence: Evidence) -> bool:
@@ -86,8 +95,10 @@ def score_retrieval(question: Question, hits: Sequence[Hit], *, k: int) -> Retri
     """
     if not question.evidence:
         raise ValueError(f"Question {question.id} has no evidence; leave it out of retrieval.")
-    found = relevance(question, hits)
-    n_relevant = len(question.evidence)
+    return _score(relevance(question, hits), k, len(question.evidence))
+
+
+def _score(found: Sequence[set[int]], k: int, n_relevant: int) -> RetrievalScore:
     return RetrievalScore(
         hit_at_1=hit_at_k(found, 1),
         hit_at_k=hit_at_k(found, k),
@@ -120,17 +131,10 @@ def summarise_retrieval(
     return {
         kind: {
             name: bootstrap_mean([getattr(s, name) for q, s in scores if kind in ("all", q)])
-            for name in RetrievalScore.__dataclass_fields__
+            for name in METRICS
         }
         for kind in kinds
     }
-
-
-METRICS = tuple(RetrievalScore.__dataclass_fields__)
-# Evidence below this rank counts as not found.
-DEPTH = 10
-
-Ranks = list[int | None]
 
 
 def ranks_of(question: Question, hits: Sequence[Hit]) -> Ranks:
@@ -144,24 +148,12 @@ def ranks_of(question: Question, hits: Sequence[Hit]) -> Ranks:
 
 def per_question(ranks: Sequence[Ranks], *, k: int = 5) -> dict[str, list[float]]:
     """Return every metric of every question, from the ranks of its evidence alone."""
-    rows = []
-    for of_question in ranks:
-        found: list[set[int]] = [set() for _ in range(DEPTH)]
-        for number, rank in enumerate(of_question):
-            if rank is not None:
-                found[rank - 1].add(number)
-        n = len(of_question)
-        rows.append(
-            (
-                hit_at_k(found, 1),
-                hit_at_k(found, k),
-                recall_at_k(found, k, n),
-                reciprocal_rank(found[:k]),
-                ndcg_at_k(found, k, n),
-            )
-        )
-    columns = zip(*rows, strict=True)
-    return {name: list(column) for name, column in zip(METRICS, columns, strict=True)}
+    places = range(1, DEPTH + 1)
+    scores = [
+        _score([{i for i, rank in enumerate(rs) if rank == place} for place in places], k, len(rs))
+        for rs in ranks
+    ]
+    return {name: [getattr(score, name) for score in scores] for name in METRICS}
 
 
 def pack(ranks: Sequence[Ranks]) -> str:
@@ -181,10 +173,10 @@ def unpack(line: str) -> list[Ranks]:
 
 
 @dataclass(frozen=True)
-class Point:
-    """One threshold: of the refused, the share that had no answer; of those, the share refused."""
+class Threshold:
+    """Abstaining below ``value``: how often rightly, and which share of what has no answer."""
 
-    threshold: float
+    value: float
     precision: float
     recall: float
 
@@ -200,7 +192,9 @@ def coverage(question: str, hits: Sequence[Hit], scorer: Scorer) -> float:
     return max(scorer(question, [hit.passage for hit in hits]), default=0.0)
 
 
-def signals(store: Store, questions: Sequence[str], scorer: Scorer) -> dict[str, list[float]]:
+def signals(
+    store: BatchSearcher, questions: Sequence[str], scorer: Scorer
+) -> dict[str, list[float]]:
     """Return three signals that cost nothing more than the search, one number a question each."""
     near = store.search_many(questions, k=5, mode="vector")
     return {
@@ -210,7 +204,7 @@ def signals(store: Store, questions: Sequence[str], scorer: Scorer) -> dict[str,
     }
 
 
-def precision_recall(scores: Sequence[float], answerable: Sequence[bool]) -> list[Point]:
+def precision_recall(scores: Sequence[float], answerable: Sequence[bool]) -> list[Threshold]:
     """Return precision and recall of refusing below each useful threshold, lowest first.
 
     Parameters
@@ -234,19 +228,81 @@ def precision_recall(scores: Sequence[float], answerable: Sequence[bool]) -> lis
         stopped += not can
         following = pairs[n_refused][0] if n_refused < len(pairs) else float("inf")
         if following > score:
-            points.append(Point(following, stopped / n_refused, stopped / n_strange))
+            points.append(Threshold(following, stopped / n_refused, stopped / n_strange))
     return points
 
 
-def at_threshold(points: Sequence[Point], threshold: float) -> Point:
-    """Return what a threshold chosen elsewhere gives on these points."""
-    reached = [point for point in points if point.threshold <= threshold]
+def at_threshold(points: Sequence[Threshold], threshold: float) -> Threshold:
+    """Return the highest of these thresholds that is not above one chosen elsewhere."""
+    reached = [point for point in points if point.value <= threshold]
     return reached[-1] if reached else points[0]
 
 
-def choose_threshold(scores: Sequence[float], answerable: Sequence[bool]) -> Point:
-    """Return the point with the best F1 of refusing; choose it on training questions.
+def choose_threshold(scores: Sequence[float], answerable: Sequence[bool]) -> Threshold:
+    """Return the threshold with the best F1 of refusing; choose it on training questions.
 
     The fewest mistakes would mean never to refuse wherever nearly every question has an answer.
     """
     return max(precision_recall(scores, answerable), key=lambda point: point.f1)
+
+
+def share_of_pairs_won(scores: Sequence[float], answerable: Sequence[bool]) -> float:
+    """Return how often an answerable question outscores an unanswerable one; 0.5 is a coin.
+
+    Equal to the area under the ROC curve; a tie counts half.
+
+    Raises
+    ------
+    ValueError
+        If one of the two groups is empty.
+
+    Examples
+    --------
+    >>> share_of_pairs_won([0.9, 0.4, 0.6], [True, True, False])
+    0.5
+    """
+    yes, no = _groups(scores, answerable)
+    return float(np.mean((yes[:, None] > no) + 0.5 * (yes[:, None] == no)))
+
+
+def threshold_errors(
+    scores: Sequence[float], answerable: Sequence[bool], threshold: float
+) -> tuple[float, float]:
+    """Return the two errors of abstaining below a threshold, as shares between 0 and 1.
+
+    Returns
+    -------
+    tuple of float
+        Answerable questions that are refused, and unanswerable ones that are answered.
+
+    Raises
+    ------
+    ValueError
+        If one of the two groups is empty.
+    """
+    yes, no = _groups(scores, answerable)
+    return float(np.mean(yes < threshold)), float(np.mean(no >= threshold))
+
+
+def balanced_threshold(scores: Sequence[float], answerable: Sequence[bool]) -> float:
+    """Return the score at which the two errors of ``threshold_errors`` come closest.
+
+    Unlike the fewest mistakes, this does not depend on how many questions of each kind there are.
+    """
+
+    def gap(threshold: float) -> float:
+        refused, answered = threshold_errors(scores, answerable, threshold)
+        return abs(refused - answered)
+
+    return min(sorted(scores), key=gap)
+
+
+def _groups(scores: Sequence[float], answerable: Sequence[bool]) -> tuple[np.ndarray, np.ndarray]:
+    can = np.asarray(answerable, bool)
+    yes, no = np.asarray(scores)[can], np.asarray(scores)[~can]
+    if not len(yes) or not len(no):
+        raise ValueError(
+            f"There are {len(yes)} answerable and {len(no)} unanswerable questions; "
+            "give at least one of each."
+        )
+    return yes, no

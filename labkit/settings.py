@@ -22,7 +22,10 @@ def _switch(name: str) -> bool:
 
 
 def fast() -> bool:
-    """Tell whether lessons shrink to under a minute (``LABKIT_FAST=1``; used by the tests)."""
+    """Tell whether lessons shrink to under a minute (``LABKIT_FAST=1``; used by the tests).
+
+    Answers are cut short then, so ``results.record`` refuses to keep any figure.
+    """
     return _switch("LABKIT_FAST")
 
 
@@ -38,9 +41,7 @@ def cache_dir() -> Path:
     """
     from platformdirs import user_cache_dir
 
-    path = Path(os.environ.get("LABKIT_CACHE") or user_cache_dir("labkit", appauthor=False))
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return _made(os.environ.get("LABKIT_CACHE") or user_cache_dir("labkit", appauthor=False))
 
 
 def state_dir() -> Path:
@@ -51,7 +52,11 @@ def state_dir() -> Path:
     """
     from platformdirs import user_data_dir
 
-    path = Path(os.environ.get("LABKIT_STATE") or user_data_dir("labkit", appauthor=False))
+    return _made(os.environ.get("LABKIT_STATE") or user_data_dir("labkit", appauthor=False))
+
+
+def _made(folder: str) -> Path:
+    path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     return path
 

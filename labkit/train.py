@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from labkit import catalogue, hardware, results, settings
-from labkit.fast_lora import speed_up
 from labkit.models import RESULT_FILE, LanguageModel, load_language_model
 from labkit.training_data import encode, length_grouped_order
 from labkit.types import Example, Method, Precision, TrainConfig, TrainResult
@@ -73,8 +72,6 @@ def train(
     formats = precision(config.method, hardware.detect())
     llm = base or load_base(config, formats)
     model = prepare(llm.model, config)
-    if config.method == "lora" and not formats.autocast_fp16:
-        speed_up(model)
     rows = [encode(example, llm.tokenizer, max_tokens=config.max_tokens) for example in examples]
     watched = [encode(e, llm.tokenizer, max_tokens=config.max_tokens) for e in evaluation]
     order = length_grouped_order(
@@ -145,11 +142,15 @@ def _claim(out: Path, config: TrainConfig, examples: Sequence[Example]) -> None:
     import hashlib
 
     data = hashlib.sha256(repr(list(examples)).encode()).hexdigest()
-    wanted = json.loads(json.dumps({"config": asdict(config), "examples_sha256": data}))
+    same = asdict(config) | {"command": ""}  # it names a folder as seen from where one stands
+    wanted = json.loads(json.dumps({"config": same, "examples_sha256": data}))
     path = out / "run.json"
     if not path.is_file():
         results.write_atomically(path, json.dumps(wanted, indent=1))
-    elif json.loads(path.read_text(encoding="utf-8")) != wanted:
+        return
+    there = json.loads(path.read_text(encoding="utf-8"))
+    there["config"]["command"] = ""
+    if there != wanted:
         raise ValueError(
             f"{out.name!r} holds a run with another configuration or other examples; "
             "choose a new folder, or remove that one."

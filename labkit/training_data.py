@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from labkit import exam, rag
+from labkit import answer_metrics, exam, rag
 from labkit.models import LanguageModel
 from labkit.retrieval_metrics import holds_evidence
 from labkit.types import IGNORED, Evidence, Example, Hit, Messages, Question
@@ -302,5 +302,5 @@ def ask(
 def does_right(question: Question, text: str, setting: Setting) -> bool:
     """Tell whether an answer does what its setting asks for: the value, or a refusal without it."""
     if setting == "distractors only":
-        return exam.abstains(text)
-    return bool(exam.score_answer(question, text, citations=[]).exact_match)
+        return answer_metrics.abstains(text)
+    return bool(answer_metrics.score_answer(question, text, citations=[]).exact_match)

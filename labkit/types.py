@@ -91,14 +91,7 @@ class Hit:
 
 QuestionKind = Literal["lookup", "jargon", "synthesis", "table", "updated", "unanswerable"]
 Split = Literal["train", "test"]
-KINDS: tuple[QuestionKind, ...] = (
-    "lookup",
-    "jargon",
-    "synthesis",
-    "table",
-    "updated",
-    "unanswerable",
-)
+KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
 
 
 @dataclass(frozen=True)
@@ -180,7 +173,7 @@ Messages = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Generation:
-    """One generated text, with its cost: tokens and seconds (of its whole batch, if batched)."""
+    """One generated text, and how many tokens were read and written for it."""
 
     text: str
     n_prompt_tokens: int
@@ -233,6 +226,11 @@ class TrainConfig:
         for name in ("rank", "alpha", "n_epochs", "batch_size", "max_tokens", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        if self.learning_rate is not None and not 0 < self.learning_rate < 1:
+            raise ValueError(
+                f"learning_rate is {self.learning_rate}; give a number above 0 and below 1, "
+                "or none for the method's usual one."
+            )
 
     @property
     def usual_learning_rate(self) -> float:
@@ -286,15 +284,19 @@ class Embedder(Protocol):
 Scorer = Callable[[str, Sequence[str]], Sequence[float]]
 
 
-class Searcher(Protocol):
-    """What the loop needs of a store."""
-
-    def search(self, query: str, *, k: int = 5, mode: Mode = "hybrid") -> list[Hit]:
-        """Return the best ``k`` hits."""
-        ...
+class BatchSearcher(Protocol):
+    """What reranking and benchmarks need of a store."""
 
     def search_many(
         self, queries: Sequence[str], *, k: int = 5, mode: Mode = "hybrid"
     ) -> list[list[Hit]]:
         """Return the best ``k`` hits of each query."""
+        ...
+
+
+class Searcher(BatchSearcher, Protocol):
+    """What the RAG loop needs of a store."""
+
+    def search(self, query: str, *, k: int = 5, mode: Mode = "hybrid") -> list[Hit]:
+        """Return the best ``k`` hits."""
         ...

@@ -72,7 +72,6 @@ def _begin_with_long_ones(items: list[pytest.Item], n_workers: int) -> None:
 def _missing(items: list[pytest.Item]) -> dict[str, str | None]:
     wants_gpu = any(item.get_closest_marker("gpu") for item in items)
     return {
-        "slow": None if os.environ.get("LABKIT_SLOW") == "1" else "slow: set LABKIT_SLOW=1",
         "network": None if os.environ.get("LABKIT_NETWORK") == "1" else "set LABKIT_NETWORK=1",
         "browser": None if CHROMIUM else "Chromium is not installed here",
         "gpu": "no CUDA device here" if wants_gpu and not _has_cuda() else None,

@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 
 from labkit.classroom.checks.check import UNTOUCHED, Exercise
+from labkit.classroom.checks.compare import same
 
 
 class ExerciseTests:
@@ -40,12 +41,24 @@ class ExerciseTests:
 
         assert check.judge(stub).message == f"· {check.name}: {UNTOUCHED}."
 
+    def test_no_answer_of_the_wrong_kind_breaks_the_check(self, check: Exercise) -> None:
+        for answer in ("hello", ["hello"], 3.5, {"hello"}, object()):
+            assert check.judge(lambda *arguments, answer=answer: answer).state == "failed"
+
     def test_each_wrong_answer_gets_its_own_hint(
         self, check: Exercise, wrong_answer: Callable, hint: str
     ) -> None:
         verdict = check.judge(wrong_answer)
         assert verdict.state == "failed"
-        assert f"Hint: {hint}" in verdict.message, verdict.message
+        assert hint in verdict.message.partition("Hint: ")[2], verdict.message
+
+    @pytest.mark.filterwarnings("error")
+    def test_the_known_mistakes_are_mistakes_and_break_in_no_case(self, check: Exercise) -> None:
+        caught = set()
+        for case in check.cases():
+            right, wrong = case.result_of(check.reference), case.result_of(check.mistakes)
+            caught |= {hint for hint, result in wrong.items() if not same(result, right)}
+        assert caught == wrong.keys()
 
     def test_each_exercise_knows_at_least_three_mistakes(self, check: Exercise) -> None:
         assert sum(other is check for other, *_ in self.wrong) >= 3

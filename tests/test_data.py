@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from labkit import exam, settings
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import exam, retrieval_metrics, settings
+from labkit.answer_metrics import cited_ids, contains_value, score_answer, without_citations
 from labkit.corpus import Chunk, chunk_document, read_documents
 from labkit.exam import ABSTENTION
 from labkit.types import Document, Question, Unreadable
@@ -103,7 +103,7 @@ def test_every_markdown_document_says_what_it_is(prose: dict[str, Document]) -> 
 
 def test_document_ids_can_be_cited(documents: dict[str, Document]) -> None:
     for name in documents:
-        assert exam.cited_ids(f"Yes. [{name}]") == [name]
+        assert cited_ids(f"Yes. [{name}]") == [name]
 
 
 def test_a_bulletin_is_later_than_what_it_supersedes(prose: dict[str, Document]) -> None:
@@ -149,7 +149,7 @@ def test_every_gold_value_stands_in_its_evidence_and_in_the_answer(every_questio
         for value in question.values:
             quotes = [evidence.quote for evidence in question.evidence]
             assert any(value in quote for quote in quotes), (question.id, value)
-            assert exam.contains_value(exam.without_citations(question.answer), value)
+            assert contains_value(without_citations(question.answer), value)
 
 
 @needs_exam
@@ -175,14 +175,14 @@ def test_every_piece_of_evidence_can_be_retrieved_as_a_chunk(
                 make_hit(chunk.text, document_id=evidence.document)
                 for chunk in chunks[evidence.document]
             ]
-            found = [hit for hit in hits if evaluate_retrieval.holds_evidence(hit, evidence)]
+            found = [hit for hit in hits if retrieval_metrics.holds_evidence(hit, evidence)]
             if not any(holds_a_value(hit.text, question) for hit in found):
                 lost.append((question.id, evidence))
     assert not lost
 
 
 def holds_a_value(text: str, question: Question) -> bool:
-    return any(exam.contains_value(text, value) for value in question.values) or (
+    return any(contains_value(text, value) for value in question.values) or (
         len(question.evidence) > len(question.values)
     )
 
@@ -236,14 +236,14 @@ def test_a_jargon_question_does_not_give_its_house_term_away(every_question) -> 
 @needs_exam
 def test_gold_answers_score_full_marks_by_our_own_scorer(every_question) -> None:
     for question in every_question:
-        cited = exam.cited_ids(question.answer)
-        score = exam.score_answer(question, question.answer, citations=cited)
+        cited = cited_ids(question.answer)
+        score = score_answer(question, question.answer, citations=cited)
         assert score.exact_match == score.house_format == 1, question.id
         assert not score.wrong_but_confident, question.id
         if question.kind != "unanswerable":
             assert score.citation_precision == score.citation_recall == 1, question.id
             assert score.house_terms in (None, 1), question.id
-        assert len(exam.without_citations(question.answer).split()) <= 25, question.id
+        assert len(without_citations(question.answer).split()) <= 25, question.id
 
 
 @needs_exam
@@ -302,8 +302,8 @@ def test_superseded_facts_conflict_as_declared(rows, documents) -> None:
     for row in superseded:
         old = documents[row["superseded_document"]]
         assert squeezed(row["superseded_quote"]) in squeezed(old.text), row["id"]
-        assert exam.contains_value(row["superseded_quote"], row["superseded_value"]), row["id"]
-        assert not any(exam.contains_value(row["superseded_value"], v) for v in row["values"])
+        assert contains_value(row["superseded_quote"], row["superseded_value"]), row["id"]
+        assert not any(contains_value(row["superseded_value"], v) for v in row["values"])
         for evidence in row["evidence"]:
             new = documents[evidence["document"]]
             assert new.kind == "bulletin", row["id"]

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from labkit import evaluate as sit_exam
-from labkit import exam, hardware, results
+from labkit import evaluate, exam, hardware, results
 from labkit.claims import leaderboard
 from labkit.exam import ABSTENTION
 from labkit.models import LanguageModel
@@ -73,7 +72,7 @@ def small_exam(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_base_is_scored_by_hand(llm, tmp_path: Path) -> None:
-    figures = sit_exam.sit("base", llm=llm, folder=tmp_path)["figures"]
+    figures = evaluate.sit("base", llm=llm, folder=tmp_path)["figures"]
     assert figures["exact_match"]["mean"] == 0.75
     assert figures["by_kind"]["lookup"]["mean"] == 0.5
     assert figures["by_kind"]["unanswerable"]["mean"] == 1
@@ -91,7 +90,7 @@ def test_base_is_scored_by_hand(llm, tmp_path: Path) -> None:
 
 
 def test_rag_keeps_only_citations_that_were_shown(llm, store, tmp_path: Path) -> None:
-    run = sit_exam.sit("rag", k=1, llm=llm, store=store, folder=tmp_path)
+    run = evaluate.sit("rag", k=1, llm=llm, store=store, folder=tmp_path)
     cited = [row["cited"] for row in run["figures"]["answers"]]
     assert cited == [["SB-1"], ["SB-1"], [], []]
     assert (run["config"]["system"], run["config"]["k"]) == ("rag", 1)
@@ -101,17 +100,17 @@ def test_a_reranked_run_shows_the_better_passage_and_says_so(llm, store, tmp_pat
     def likes_340(question: str, passages: Sequence[str]) -> list[float]:
         return [float("340" in passage) for passage in passages]
 
-    run = sit_exam.sit("rag", k=1, scorer=likes_340, llm=llm, store=store, folder=tmp_path)
+    run = evaluate.sit("rag", k=1, scorer=likes_340, llm=llm, store=store, folder=tmp_path)
     assert [row["cited"] for row in run["figures"]["answers"]] == [[], [], ["t:1"], []]
     assert run["config"]["command"].endswith("-k 1 --rerank")
     assert (tmp_path / "exam-rag-tiny-1-k1-reranked.json").is_file()
     assert leaderboard.name_of(run) == "rag, Tiny-1, k = 1, reranked"
-    plain = sit_exam.sit("rag", k=1, llm=llm, store=store, folder=tmp_path)
+    plain = evaluate.sit("rag", k=1, llm=llm, store=store, folder=tmp_path)
     assert run["figures"]["retrieval"] == plain["figures"]["retrieval"]
 
 
 def test_a_full_run_is_recorded_with_its_origin(llm, store, tmp_path: Path) -> None:
-    returned = sit_exam.sit("rag", llm=llm, store=store, folder=tmp_path)
+    returned = evaluate.sit("rag", llm=llm, store=store, folder=tmp_path)
     run = json.loads((tmp_path / "exam-rag-tiny-1.json").read_text(encoding="utf-8"))
     assert run["config"] == returned["config"]
     assert run["figures"] == json.loads(json.dumps(returned["figures"]))
@@ -129,13 +128,14 @@ def test_the_recorded_command_is_one_that_the_command_line_accepts(
     import shlex
 
     from labkit import catalogue
-    from labkit.cli.main import build_parser
+    from labkit.cli.main import parse
 
     small = catalogue.card(catalogue.SMALL_MODEL)
     monkeypatch.setitem(catalogue.CATALOGUE, "Tiny-1", small)
-    command = sit_exam.sit("base", llm=llm, folder=tmp_path)["config"]["command"]
-    arguments = build_parser().parse_args(shlex.split(command)[3:])
-    assert (arguments.command, arguments.system, arguments.model) == ("exam", "base", "Tiny-1")
+    command = evaluate.sit("base", llm=llm, folder=tmp_path)["config"]["command"]
+    assert command.startswith("python -m labkit exam ")
+    options = parse(shlex.split(command)[3:])
+    assert (options["system"], options["model"]) == ("base", "Tiny-1")
 
 
 TRAINING = {"method": "qlora", "rank": 4, "command": "python -m labkit finetune --out x"}
@@ -151,45 +151,71 @@ def tuned(tmp_path: Path) -> Path:
 
 def test_a_tuned_model_is_recorded_with_its_training(llm, store, tuned, tmp_path: Path) -> None:
     out = tmp_path / "results"
-    run = sit_exam.sit("both", tuned=tuned, llm=llm, store=store, folder=out)
+    run = evaluate.sit("both", tuned=tuned, llm=llm, store=store, folder=out)
     assert run["config"]["training"] == TRAINING
     command = run["config"]["command"]
     assert command.startswith("python -m labkit finetune --out x && python -m labkit exam")
     assert command.endswith("--tuned tuned -k 5")
-    assert sorted(path.name for path in out.iterdir()) == [
-        "LEADERBOARD.md",
-        "exam-both-tiny-1-qlora.json",
-    ]
-    assert "| both, Tiny-1, qlora, k = 5 |" in (out / "LEADERBOARD.md").read_text()
+    assert [path.name for path in out.iterdir()] == ["exam-both-tiny-1-qlora.json"]
+    assert leaderboard.name_of(run) == "both, Tiny-1, qlora, k = 5"
 
 
 def test_a_label_keeps_two_tuned_models_apart(llm, store, tuned, tmp_path: Path) -> None:
     out = tmp_path / "results"
     for label in ("", "early"):
-        run = sit_exam.sit("both", tuned=tuned, llm=llm, store=store, folder=out, label=label)
+        run = evaluate.sit("both", tuned=tuned, llm=llm, store=store, folder=out, label=label)
     assert run["config"]["command"].endswith("--tuned tuned -k 5 --label early")
     names = [path.stem for path in out.glob("*.json")]
     assert sorted(names) == ["exam-both-tiny-1-qlora", "exam-both-tiny-1-qlora-early"]
-    assert "| both, Tiny-1, qlora, k = 5, early |" in (out / "LEADERBOARD.md").read_text()
+    assert leaderboard.name_of(run) == "both, Tiny-1, qlora, k = 5, early"
     with pytest.raises(ValueError, match="use small letters"):
-        sit_exam.sit("both", tuned=tuned, llm=llm, store=store, label="../x")
+        evaluate.sit("both", tuned=tuned, llm=llm, store=store, label="../x")
 
 
 @pytest.mark.parametrize(("system", "needs"), [("lora", True), ("base", False), ("rag", False)])
 def test_a_tuned_folder_goes_with_tuned_systems_only(llm, store, tuned, system, needs) -> None:
     with pytest.raises(ValueError, match=f"need a fine-tuned model .* this is '{system}'"):
-        sit_exam.sit(system, tuned=None if needs else tuned, llm=llm, store=store)
+        evaluate.sit(system, tuned=None if needs else tuned, llm=llm, store=store)
+
+
+def test_a_record_says_what_it_rests_on(llm, store, tmp_path: Path) -> None:
+    parts = {}
+    for system in ("rag", "base"):
+        evaluate.sit(system, llm=llm, store=store, folder=tmp_path)
+        run = results.load(f"exam-{system}-tiny-1", folder=tmp_path)
+        parts[system] = set(run["rests_on"])
+        assert evaluate.stale_parts(run) == []
+    assert parts["rag"] == {"corpus", "exam", "prompt", "search"}
+    assert parts["base"] == parts["rag"] - {"search"}
+
+
+def test_a_fast_run_refuses_before_it_asks_anything(store, tmp_path: Path, monkeypatch) -> None:
+    class Silent:
+        name = "Tiny-1"
+
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    with pytest.raises(ValueError, match="Fast mode .* unset LABKIT_FAST"):
+        evaluate.sit("rag", llm=Silent(), store=store)  # type: ignore[arg-type]
+
+
+def test_a_fast_run_may_be_recorded_elsewhere_and_a_part_of_the_exam_asked(
+    llm, store, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    evaluate.sit("base", llm=llm, limit=2)
+    evaluate.sit("base", llm=llm, folder=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["exam-base-tiny-1.json"]
 
 
 def test_a_limited_run_is_not_recorded(llm, store, tmp_path: Path) -> None:
-    run = sit_exam.sit("rag", limit=2, llm=llm, store=store, folder=tmp_path)
+    run = evaluate.sit("rag", limit=2, llm=llm, store=store, folder=tmp_path)
     assert run["config"]["n_questions"] == 2
     assert not list(tmp_path.iterdir())
 
 
 def test_the_same_answers_give_the_same_intervals_again(llm, store, tmp_path: Path) -> None:
     first, second = (
-        sit_exam.sit("rag", llm=llm, store=store, folder=tmp_path)["figures"] for _ in range(2)
+        evaluate.sit("rag", llm=llm, store=store, folder=tmp_path)["figures"] for _ in range(2)
     )
     assert first | {"wall_s": 0} == second | {"wall_s": 0}
     assert len(list(tmp_path.glob("*.json"))) == 1
@@ -207,23 +233,23 @@ def test_the_same_answers_give_the_same_intervals_again(llm, store, tmp_path: Pa
 def test_wrong_options_are_refused_and_nothing_is_recorded(llm, store, tmp_path, options, message):
     given = {"system": "rag", "store": store, "llm": llm, "folder": tmp_path} | options
     with pytest.raises(ValueError, match=message):
-        sit_exam.sit(given.pop("system"), **given)
+        evaluate.sit(given.pop("system"), **given)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, [0]), (2, [0, 5]), (3, [0, 3, 6])])
 def test_a_limit_spreads_over_the_exam(limit: int, expected: list[int]) -> None:
-    assert sit_exam.every_nth(list(range(10)), limit) == expected  # type: ignore[arg-type]
+    assert evaluate.every_nth(list(range(10)), limit) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("limit", [None, 4, 99])
 def test_a_limit_above_the_exam_asks_everything_once(limit: int | None) -> None:
-    assert sit_exam.every_nth(QUESTIONS, limit) == QUESTIONS
+    assert evaluate.every_nth(QUESTIONS, limit) == QUESTIONS
 
 
 def test_the_rendered_table_shows_shares_with_their_intervals(llm, tmp_path: Path) -> None:
-    run = sit_exam.sit("base", llm=llm, folder=tmp_path)
-    lines = sit_exam.render(run).split("\n")
+    run = evaluate.sit("base", llm=llm, folder=tmp_path)
+    lines = evaluate.render(run).split("\n")
     assert lines[0].startswith("base with Tiny-1, 4 questions, ")
     assert any("exact match" in line and "75.0 %" in line and "n = 4" in line for line in lines)
     assert any(line.endswith("–") and "house terms" in line for line in lines)
@@ -232,18 +258,18 @@ def test_the_rendered_table_shows_shares_with_their_intervals(llm, tmp_path: Pat
 
 
 def test_retrieval_is_measured_in_every_mode(llm, store, tmp_path: Path) -> None:
-    run = sit_exam.sit("rag", llm=llm, store=store, folder=tmp_path)
+    run = evaluate.sit("rag", llm=llm, store=store, folder=tmp_path)
     retrieval = run["figures"]["retrieval"]
     assert set(retrieval) == {"vector", "text", "hybrid"}
     assert retrieval["vector"]["all"]["hit_at_1"]["mean"] == pytest.approx(1 / 3)
     assert retrieval["vector"]["all"]["hit_at_1"]["n"] == 3
-    assert sit_exam.sit("base", llm=llm, folder=tmp_path)["figures"]["retrieval"] is None
+    assert evaluate.sit("base", llm=llm, folder=tmp_path)["figures"]["retrieval"] is None
 
 
 def test_the_leaderboard_page_shows_both_systems_best_first(llm, store, tmp_path: Path) -> None:
-    sit_exam.sit("base", llm=llm, folder=tmp_path)
-    sit_exam.sit("rag", llm=llm, store=store, folder=tmp_path)
-    page = (tmp_path / leaderboard.FILE_NAME).read_text(encoding="utf-8")
+    evaluate.sit("base", llm=llm, folder=tmp_path)
+    evaluate.sit("rag", llm=llm, store=store, folder=tmp_path)
+    page = leaderboard.write(folder=tmp_path).read_text(encoding="utf-8")
     assert "| base, Tiny-1 |" in page
     assert "| rag, Tiny-1, k = 5 |" in page
     assert "75 (25–100)" in page
@@ -254,6 +280,6 @@ def test_the_leaderboard_page_shows_both_systems_best_first(llm, store, tmp_path
 
 def test_runs_with_another_number_of_passages_stand_beside_each_other(llm, store, tmp_path) -> None:
     for k in (None, 1):
-        sit_exam.sit("rag", k=k, llm=llm, store=store, folder=tmp_path)
+        evaluate.sit("rag", k=k, llm=llm, store=store, folder=tmp_path)
     names = sorted(path.name for path in tmp_path.glob("*.json"))
     assert names == ["exam-rag-tiny-1-k1.json", "exam-rag-tiny-1.json"]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from labkit import exam
-from labkit.exam import ABSTENTION, contains_value, score_answer
+from labkit import answer_metrics, exam
+from labkit.answer_metrics import contains_value, score_answer
+from labkit.exam import ABSTENTION
 from labkit.types import Evidence, Question
 
 numbers = st.one_of(
@@ -111,7 +112,7 @@ def test_another_number_is_never_taken_for_the_value(asked, said, unit) -> None:
 @given(st.text(max_size=80))
 def test_any_text_can_be_scored(text: str) -> None:
     for question in (LOOKUP, SYNTHESIS, UNANSWERABLE):
-        score = score_answer(question, text, citations=exam.cited_ids(text))
+        score = score_answer(question, text, citations=answer_metrics.cited_ids(text))
         assert score.exact_match in (0, 1)
         assert score.house_format in (0, 1)
         assert score.citation_precision is None or 0 <= score.citation_precision <= 1
@@ -120,7 +121,7 @@ def test_any_text_can_be_scored(text: str) -> None:
 @pytest.mark.parametrize("question", [LOOKUP, UNANSWERABLE], ids=lambda question: question.kind)
 def test_the_gold_answer_scores_full_marks(question: Question) -> None:
     gold = question.answer
-    score = score_answer(question, gold, citations=exam.cited_ids(gold))
+    score = score_answer(question, gold, citations=answer_metrics.cited_ids(gold))
     assert score.exact_match == score.house_format == 1
     assert not score.wrong_but_confident
     if question.evidence:
@@ -211,13 +212,13 @@ def test_citation_precision_and_recall(citations, precision, recall) -> None:
     ],
 )
 def test_house_format_is_a_sentence_and_then_its_citations(answer: str, follows: bool) -> None:
-    assert exam.follows_house_format(answer) is follows
+    assert answer_metrics.follows_house_format(answer) is follows
 
 
 def test_citations_are_found_once_in_order() -> None:
     text = "A [B] [C:1] b [B] [ D ] [] [x[E]"
-    assert exam.cited_ids(text) == ["B", "C:1", "D", "E"]
-    assert exam.without_citations("Use 1.6 kg. [A]  [B]") == "Use 1.6 kg."
+    assert answer_metrics.cited_ids(text) == ["B", "C:1", "D", "E"]
+    assert answer_metrics.without_citations("Use 1.6 kg. [A]  [B]") == "Use 1.6 kg."
 
 
 def rows() -> list[dict]:

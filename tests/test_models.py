@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit import catalogue, fetch, models
+from labkit import catalogue, fetch, models, rag
+from labkit.answer_metrics import abstains, contains_value
 from labkit.fetch import convert_gguf
 from labkit.models import LanguageModel
 
@@ -296,6 +297,23 @@ def test_the_real_small_model_knows_a_capital_and_stops(real_llm) -> None:
     assert "Paris" in said.text
     assert said.n_new_tokens < 24
     assert "<|" not in said.text
+
+
+@pytest.mark.parametrize(("cpu_bf16", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_the_processor_decides_the_format_and_not_the_answer(
+    real_llm, make_hit, monkeypatch, cpu_bf16: bool, dtype: str
+) -> None:
+    import torch
+
+    machine = catalogue.Hardware("CPU", 2, 8 * 2**30, cpu_bf16=cpu_bf16)
+    monkeypatch.setattr(models.hardware, "detect", lambda: machine)
+    llm = models.load_language_model(catalogue.SMALL_MODEL)
+    assert {weight.dtype for weight in llm.model.parameters()} == {getattr(torch, dtype)}
+    hit = make_hit("Each pitch bearing takes 1.6 kg of grease.", document_id="SB-1")
+    prompt = rag.build_messages("How much grease does a pitch bearing take?", [hit])
+    for said in (llm.generate(prompt), llm.generate_batch([prompt])[0]):
+        assert contains_value(said.text, "1.6") and not abstains(said.text)
+        assert said.n_prompt_tokens == real_llm.generate(prompt).n_prompt_tokens
 
 
 def test_a_tuned_folder_names_its_base_and_fits_no_other(tmp_path: Path, monkeypatch) -> None:

@@ -1,4 +1,4 @@
-"""Rerankers reorder what was found, by scores that can be checked by hand."""
+"""Second looks at hits, by scores that can be checked by hand; house terms; newer wins."""
 
 import math
 from pathlib import Path
@@ -6,14 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from labkit import corpus
 from labkit.rerank import (
     Reranked,
     cross_encoder,
     late_interaction,
     lexical,
+    load_glossary,
+    meant_terms,
     names_first,
+    newer_wins,
+    overlap,
     remembering,
     rerank,
+    rewrite,
     words,
 )
 
@@ -147,3 +153,93 @@ def test_passages_that_name_the_questions_machine_come_first() -> None:
     assert max(both) == both[2] and sorted(both)[:3] == sorted(map(len, texts[:2] + texts[3:]))
     assert score("Which oil?", texts) == by_length("", texts)
     assert list(score("NV-117?", [])) == []
+
+
+GLOSSARY = {
+    "kettle": "The kettle is the hydraulic power unit: pump, tank, valve block in one frame.",
+    "candle": "The candle is the rotor lock pin, the thick steel bolt.",
+    "crumb tray": "The crumb tray is the magnetic chip collector in the gearbox, which catches.",
+}
+
+
+@pytest.mark.parametrize(
+    ("question", "terms"),
+    [
+        ("How full is the tank of the hydraulic power unit?", ["kettle"]),
+        ("Where do I push the pin that locks the rotor?", ["candle"]),
+        ("Which power supply fits?", []),
+        ("Is the kettle the hydraulic power unit?", []),  # it says the term already
+        ("What colour is the moon?", []),
+    ],
+)
+def test_a_term_is_meant_when_its_meaning_stands_in_the_question(question, terms) -> None:
+    assert meant_terms(question, GLOSSARY, min_share=0.6) == terms
+
+
+def test_the_best_covered_term_comes_first_and_few_are_added() -> None:
+    question = "hydraulic power unit, rotor lock, magnetic chip collector"
+    assert meant_terms(question, GLOSSARY, min_share=0.5) == ["kettle", "crumb tray"]
+    assert meant_terms(question, GLOSSARY, min_share=0.5, limit=1) == ["kettle"]
+
+
+def test_rewriting_adds_and_never_takes_away() -> None:
+    question = "What fits into the hydraulic power unit?"
+    assert rewrite(question, GLOSSARY) == f"{question} (kettle)"
+    assert rewrite("What is for lunch?", GLOSSARY) == "What is for lunch?"
+
+
+def test_the_courses_glossary_is_read_without_its_introductions(root: Path) -> None:
+    documents = list(corpus.read_documents(root / "data" / "documents", unreadable=[]))
+    glossary = load_glossary(documents)
+    assert len(glossary) == 30
+    assert glossary["kettle"].startswith("The kettle is the hydraulic power unit")
+    assert "about this list" not in glossary
+    assert load_glossary(d for d in documents if d.kind == "manual") == {}
+
+
+@pytest.fixture
+def pair(make_hit):
+    """Return a manual's chunk and the bulletin's that replaces it; 3 of 5 words in common."""
+    old = make_hit("bearing takes 1.2 kg grease", document_id="SM-90-PIT")
+    new = make_hit(
+        "bearing receives 1.6 kg of grease", document_id="SB-2019-04",
+        kind="bulletin", metadata={"supersedes": "SM-90-PIT"},
+    )  # fmt: skip
+    return old, new
+
+
+def ids(hits) -> list[str]:
+    return [hit.document_id for hit in hits]
+
+
+def test_the_newer_chunk_takes_the_older_ones_place(make_hit, pair) -> None:
+    old, new = pair
+    twin = make_hit("bearing of the NV-117", document_id="SM-117-PIT")
+    assert ids(newer_wins([old, twin, new])) == ["SB-2019-04", "SM-90-PIT", "SM-117-PIT"]
+    assert ids(newer_wins([twin, old, new])) == ["SM-117-PIT", "SB-2019-04", "SM-90-PIT"]
+
+
+def test_what_is_in_order_stays_in_order(make_hit, pair) -> None:
+    old, new = pair
+    other = make_hit("yaw", document_id="SM-90-YAW", metadata={"supersedes": "SM-1"})
+    assert newer_wins([new, other, old]) == [new, other, old]
+    assert newer_wins([other, old]) == [other, old]
+    assert newer_wins([]) == []
+
+
+def test_a_chunk_about_something_else_keeps_its_place(pair) -> None:
+    old, new = pair
+    assert overlap(old, new) == pytest.approx(3 / 5)
+    assert ids(newer_wins([old, new], min_overlap=0.6)) == ["SB-2019-04", "SM-90-PIT"]
+    assert ids(newer_wins([old, new], min_overlap=0.61)) == ["SM-90-PIT", "SB-2019-04"]
+
+
+def test_a_document_without_the_field_supersedes_nothing(make_hit) -> None:
+    hits = [make_hit("a", document_id="X"), make_hit("a", document_id="Y")]
+    assert newer_wins(hits) == hits
+
+
+def test_no_hit_is_lost_or_doubled(make_hit, pair) -> None:
+    old, new = pair
+    hits = [old, make_hit("b", document_id="B"), new, make_hit("bearing", document_id="SM-90-PIT")]
+    assert sorted(map(str, newer_wins(hits))) == sorted(map(str, hits))

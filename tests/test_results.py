@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit import hardware, results
+from labkit import evaluate, hardware, results
 
 
 def exam_run(folder: Path, name: str, share: float) -> None:
@@ -106,3 +106,77 @@ def test_the_leaderboard_holds_exam_runs_only_best_first(tmp_path: Path) -> None
     names = [run["name"] for run in results.leaderboard(folder=tmp_path)]
     assert names == ["exam-rag-x", "exam-lora-x", "exam-base-x"]
     assert results.leaderboard(folder=tmp_path / "empty") == []
+
+
+def test_fast_mode_records_in_a_folder_of_its_own_only(monkeypatch, tmp_path: Path) -> None:
+    own = tmp_path / "data"
+    monkeypatch.setattr(results.settings, "data_dir", lambda: own)
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    for folder in (None, own / "results", own / "exam" / ".." / "results"):
+        with pytest.raises(ValueError, match="unset LABKIT_FAST"):
+            results.record("a", {}, config={}, folder=folder)
+    assert not own.exists()
+    assert results.record("a", {}, config={}, folder=tmp_path / "elsewhere").is_file()
+    monkeypatch.setenv("LABKIT_FAST", "0")
+    assert results.record("a", {}, config={}).parent == own / "results"
+
+
+@pytest.fixture
+def course(monkeypatch, tmp_path: Path) -> Path:
+    """Return a copy of the course's data small enough to change."""
+    for name in ("documents/SM-1.md", "tables/tools.csv", "exam/test.jsonl", "exam/train.jsonl"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"all of {name}")
+    monkeypatch.setattr(results.settings, "data_dir", lambda: tmp_path)
+    return tmp_path
+
+
+def test_a_record_is_fresh_until_something_it_rests_on_changes(course: Path) -> None:
+    run = json.loads(
+        results.record(
+            "a", {}, config={}, folder=course / "results", rests_on=evaluate.rests_on()
+        ).read_text()
+    )
+    assert set(run["rests_on"]) == {"corpus", "exam", "prompt", "search"}
+    assert all(len(mark) == 12 for mark in run["rests_on"].values())
+    (course / "exam" / "train.jsonl").write_text("other training questions")
+    assert (evaluate.stale_parts(run), evaluate.is_stale(run)) == ([], False)
+    (course / "exam" / "test.jsonl").write_text("other questions")
+    assert (evaluate.stale_parts(run), evaluate.is_stale(run)) == (["exam"], True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: (data / "documents" / "SM-1.md").write_text("a new value"),
+        lambda data: (data / "documents" / "SM-1.md").rename(data / "documents" / "SM-2.md"),
+        lambda data: (data / "tables" / "tools.csv").unlink(),
+        lambda data: (data / "documents" / "SM-0.md").write_text(""),
+    ],
+)
+def test_any_change_of_the_documents_changes_the_corpus(course: Path, change) -> None:
+    run = {"rests_on": evaluate.rests_on(prompt=False, search=False)}
+    assert set(run["rests_on"]) == {"corpus", "exam"}
+    change(course)
+    assert evaluate.stale_parts(run) == ["corpus"]
+
+
+def test_a_change_of_prompt_or_search_is_noticed(course: Path, monkeypatch) -> None:
+    from labkit import rag
+    from labkit.store import search
+
+    run = {"rests_on": evaluate.rests_on()}
+    with monkeypatch.context() as patched:
+        patched.setattr(rag, "SYSTEM_PROMPT", "Guess.")
+        assert evaluate.stale_parts(run) == ["prompt"]
+    with monkeypatch.context() as patched:
+        patched.setattr(rag, "plain", str.upper)  # the template, not the system prompt
+        assert evaluate.stale_parts(run) == ["prompt"]
+    monkeypatch.setattr(search, "FUSED_DEPTH", 7)
+    assert evaluate.stale_parts(run) == ["search"]
+
+
+def test_a_record_that_does_not_say_what_it_rests_on_is_not_known_to_be_stale() -> None:
+    assert (evaluate.stale_parts({}), evaluate.is_stale({})) == ([], None)
+    assert evaluate.stale_parts({"rests_on": {"the weather": "sunny"}}) == []

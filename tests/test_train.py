@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,9 @@ train.train(examples, Path(sys.argv[2]), config, base=base, on_step=kill)
 """
 
 
-@pytest.mark.parametrize("step", [1, 3, 6])
+@pytest.mark.parametrize(
+    "step", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 6))]
+)
 def test_a_killed_run_goes_on_to_the_same_final_loss(
     base: Any, tiny_llm: Any, tmp_path: Path, step: int
 ) -> None:
@@ -265,3 +268,27 @@ def test_the_result_file_holds_the_whole_configuration(base: Any, tmp_path: Path
     row = json.loads((tmp_path / train.RESULT_FILE).read_text())
     assert row["config"]["rank"] == 4 and row["config"]["method"] == "lora"
     assert {"n_trainable", "n_tokens", "peak_bytes", "log", "train_s"} <= row.keys()
+
+
+@pytest.mark.parametrize("rate", [0, -1e-3, float("nan"), 1.0])
+def test_a_learning_rate_that_cannot_be_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match="learning_rate is .*above 0"):
+        TrainConfig("tiny", learning_rate=rate)
+
+
+def test_training_stops_where_the_loss_is_no_number(base: Any, tmp_path: Path) -> None:
+    import torch
+
+    with torch.no_grad():
+        base.model.get_input_embeddings().weight.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="The loss is nan; training stops"):
+        train.train(EXAMPLES, tmp_path / "out", CONFIG, base=base)
+    assert not (tmp_path / "out" / models.RESULT_FILE).exists()
+
+
+def test_a_run_goes_on_from_another_working_folder(base: Any, tmp_path: Path) -> None:
+    out, again = tmp_path / "out", copy.deepcopy(base)
+    first = train.train(EXAMPLES, out, replace(CONFIG, command="finetune --out here"), base=base)
+    (out / models.RESULT_FILE).unlink()
+    moved = replace(CONFIG, command="finetune --out ../here")
+    assert train.train(EXAMPLES, out, moved, base=again).log == first.log

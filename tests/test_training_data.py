@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from labkit import exam, rag
 from labkit import training_data as data
+from labkit.answer_metrics import abstains, contains_value
 from labkit.types import Evidence, Hit, Question
 
 EXAMPLE = data.Example([{"role": "user", "content": "How much grease?"}], "1.6 kg. [SM-90-PIT]")
@@ -99,8 +100,8 @@ def test_every_training_answer_can_part_at_its_value() -> None:
     for asked in exam.load_exam("train"):
         if asked.evidence:
             told = data._abstention(asked, late=True)
-            assert exam.abstains(told), asked.id
-            assert not any(exam.contains_value(told, value) for value in asked.values), asked.id
+            assert abstains(told), asked.id
+            assert not any(contains_value(told, value) for value in asked.values), asked.id
 
 
 def test_unanswerable_questions_keep_their_passages_and_abstain() -> None:

@@ -10,14 +10,14 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from labkit import results
-from labkit.authoring import outputs as notebook_outputs
+from labkit.authoring import outputs
 from labkit.authoring.source import Lesson, convert
 from labkit.hardware import GIB
 
@@ -32,17 +32,29 @@ class LessonRun:
     """One lesson's run: seconds, the kernel's peak bytes, the failing cell's message, if any.
 
     ``left_out`` holds lines in which the lesson itself says what it did not do; ``stamp`` changes
-    with the lesson's source and with labkit's; ``earlier`` is the day of a run that was kept.
+    with the lesson's source and with labkit's; ``earlier`` marks a run that was kept.
     """
 
     name: str
     stamp: str
     wall_s: float
+    date: str
     peak_bytes: int | None = None
     error: str | None = None
     left_out: tuple[str, ...] = ()
-    date: str = ""
     earlier: bool = False
+
+    def __str__(self) -> str:
+        """Show time, peak and how it went in one line."""
+        peak = f"{self.peak_bytes / GIB:.1f} GiB" if self.peak_bytes else "–"
+        return f"{self.wall_s:>7.1f} s  {peak:>9}  {self.outcome}"
+
+    @property
+    def outcome(self) -> str:
+        """How it went, in a word or two."""
+        if self.error:
+            return "failed"
+        return f"finished earlier ({self.date})" if self.earlier else "ran"
 
 
 def run(chosen: list[Lesson], html_dir: Path, *, again: bool = False) -> int:
@@ -70,22 +82,21 @@ def run(chosen: list[Lesson], html_dir: Path, *, again: bool = False) -> int:
         return 0
     finished = {} if again else _finished(html_dir)
     runs: list[LessonRun] = []
-    stopped = False
     for number, lesson in enumerate(chosen, 1):
         print(f"[{number} of {len(chosen)}] {lesson.name} …", end=" ", flush=True)
         kept = finished.get(lesson.name)
         try:
             one = kept if kept and kept.stamp == stamp(lesson) else _run_lesson(lesson, html_dir)
-        except (notebook_outputs.Interrupted, KeyboardInterrupt):
+        except (outputs.Interrupted, KeyboardInterrupt):
             print("stopped")
-            stopped = True
             break
         runs.append(one)
-        print(_result(one), flush=True)
+        print(one.outcome, flush=True)
         _note(one, html_dir)
     print("\n" + summary(runs, chosen))
     _write_index(runs, html_dir)
     print(f"\nPages to read: {html_dir / 'index.html'}")
+    stopped = len(runs) < len(chosen)
     if stopped:
         print("Stopped. Run the same command again to go on.")
     return 1 if stopped or any(one.error for one in runs) else 0
@@ -103,37 +114,22 @@ def summary(runs: Sequence[LessonRun], chosen: Sequence[Lesson]) -> str:
     """Return times, peaks, exam scores, failures and what was left out, as lines."""
     width = max(len(lesson.name) for lesson in chosen)
     lines = [f"{'lesson':<{width}}  {'time':>9}  {'peak':>9}  result"]
-    lines += [f"{one.name:<{width}}  {_cells(one)}" for one in runs]
+    lines += [f"{one.name:<{width}}  {one}" for one in runs]
     total = sum(one.wall_s for one in runs if not one.earlier)
     lines.append(f"{'this run':<{width}}  {total:>7.1f} s")
-    for one in runs:
-        if one.error:
-            lines.append(f"\n{one.name}:\n{one.error}")
-    left_out = [f"  {name}: {why}" for name, why in _skipped(runs, chosen)]
-    if left_out:
+    lines += [f"\n{one.name}:\n{one.error}" for one in runs if one.error]
+    if left_out := [f"  {name}: {why}" for name, why in _skipped(runs, chosen)]:
         lines += ["\nSkipped, and why:", *left_out]
     if scores := _scores():
         lines += ["\nRecorded exam scores (python -m labkit leaderboard):", *scores]
     return "\n".join(lines)
 
 
-def _cells(one: LessonRun) -> str:
-    peak = f"{one.peak_bytes / GIB:.1f} GiB" if one.peak_bytes else "–"
-    return f"{one.wall_s:>7.1f} s  {peak:>9}  {_result(one)}"
-
-
-def _result(one: LessonRun) -> str:
-    if one.error:
-        return "failed"
-    return f"finished earlier ({one.date})" if one.earlier else "ran"
-
-
 def _skipped(runs: Sequence[LessonRun], chosen: Sequence[Lesson]) -> list[tuple[str, str]]:
-    found = [(one.name, "unchanged since it finished; --again runs it") for one in runs
-             if one.earlier]  # fmt: skip
+    unchanged = "unchanged since it finished; --again runs it"
+    found = [(one.name, unchanged) for one in runs if one.earlier]
     found += [(one.name, line) for one in runs for line in one.left_out]
-    ran = {one.name for one in runs}
-    found += [(lesson.name, "the run was stopped") for lesson in chosen if lesson.name not in ran]
+    found += [(lesson.name, "the run was stopped") for lesson in chosen[len(runs) :]]
     drafts = sorted((chosen[0].source.parent / "drafts").glob("[0-9][0-9]_*.py"))
     return found + [(path.stem, "a draft, not part of the course yet") for path in drafts]
 
@@ -149,91 +145,71 @@ def _scores() -> list[str]:
 
 def _run_lesson(lesson: Lesson, html_dir: Path) -> LessonRun:
     import nbformat
+    from nbconvert import HTMLExporter
 
     notebook = convert(lesson, "student")
     notebook.cells.append(nbformat.v4.new_code_cell(PEAK_CELL))
     start, error = time.perf_counter(), None
     try:
-        notebook_outputs.execute(notebook, lesson.root / "notebooks")
-    except notebook_outputs.Interrupted:
+        outputs.execute(notebook, lesson.root / "notebooks")
+    except outputs.Interrupted:
         raise
-    except (notebook_outputs.CellError, notebook_outputs.KernelError) as failure:
+    except (outputs.CellError, outputs.KernelError) as failure:
         error = str(failure)
     wall_s = time.perf_counter() - start
     measured = notebook.cells.pop()
-    notebook_outputs.clean(notebook)
-    _write_html(notebook, html_dir / f"{lesson.name}.html")
+    outputs.clean(notebook)
+    page = HTMLExporter().from_notebook_node(notebook)[0]
+    results.write_atomically(html_dir / f"{lesson.name}.html", page)
     return LessonRun(
         name=lesson.name,
         stamp=stamp(lesson),
         wall_s=wall_s,
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
         peak_bytes=None if error else int(measured.outputs[0].text),
         error=error,
-        left_out=tuple(_left_out(notebook)),
-        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        left_out=_left_out(notebook),
     )
 
 
-def _left_out(notebook: Any) -> list[str]:
-    """Return the printed lines in which a lesson says what it did not do."""
-    texts = (
-        output.text
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        if output.output_type == "stream"
-    )
-    lines = (line.strip() for text in texts for line in text.splitlines())
-    return list(dict.fromkeys(line for line in lines if _LEFT_OUT.search(line)))[:_SHOWN_LEFT_OUT]
+def _left_out(notebook: Any) -> tuple[str, ...]:
+    """Return the first printed lines in which a lesson says what it did not do."""
+    streams = (o for cell in notebook.cells for o in cell.get("outputs", []) if "text" in o)
+    lines = (line.strip() for output in streams for line in output.text.splitlines())
+    return tuple(dict.fromkeys(filter(_LEFT_OUT.search, lines)))[:_SHOWN_LEFT_OUT]
 
 
 def _finished(html_dir: Path) -> dict[str, LessonRun]:
     """Return the lessons that finished in earlier runs and whose pages are still there."""
-    path = html_dir.parent / STATE_FILE
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = json.loads((html_dir.parent / STATE_FILE).read_text(encoding="utf-8"))
         kept = [LessonRun(**row | {"left_out": tuple(row["left_out"])}) for row in rows]
     except (OSError, ValueError, TypeError, KeyError):
         return {}
-    return {
-        one.name: LessonRun(**asdict(one) | {"earlier": True})
-        for one in kept
-        if (html_dir / f"{one.name}.html").is_file()
-    }
+    there = (one for one in kept if (html_dir / f"{one.name}.html").is_file())
+    return {one.name: replace(one, earlier=True) for one in there}
 
 
 def _note(one: LessonRun, html_dir: Path) -> None:
     """Write down that a lesson finished; one that failed is forgotten, so that it runs again."""
-    rows = {name: run for name, run in _finished(html_dir).items() if name != one.name}
-    if not one.error:
-        rows[one.name] = one
-    text = json.dumps([asdict(row) | {"earlier": False} for row in rows.values()], indent=1)
+    rows = _finished(html_dir) | {one.name: one}
+    text = json.dumps([asdict(row) for row in rows.values() if not row.error], indent=1)
     results.write_atomically(html_dir.parent / STATE_FILE, text + "\n")
 
 
 def _write_index(runs: Sequence[LessonRun], html_dir: Path) -> None:
     """Write the page that leads to all others, and the leaderboard's."""
-    from labkit.claims import leaderboard_page, verdicts
+    from labkit.claims import leaderboard, verdicts
 
     rows = "".join(
         f'<tr><td><a href="{escape(one.name)}.html">{escape(one.name)}</a></td>'
-        f"<td><pre>{escape(_cells(one))}</pre></td></tr>"
+        f"<td><pre>{escape(str(one))}</pre></td></tr>"
         for one in runs
     )
     more = ""
     if recorded := results.leaderboard():
-        page = leaderboard_page.page(recorded, verdicts.judge_all(verdicts.load_records()))
+        page = leaderboard.page(recorded, verdicts.judge_all(verdicts.load_records()))
         results.write_atomically(html_dir / "leaderboard.html", page)
         more = '<p><a href="leaderboard.html">Leaderboard and verdicts</a></p>'
-    results.write_atomically(
-        html_dir / "index.html",
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>The course</title>'
-        f"<style>{leaderboard_page.STYLE}</style></head><body><h1>The course</h1>"
-        f"<table>{rows}</table>{more}</body></html>\n",
-    )
-
-
-def _write_html(notebook: Any, path: Path) -> None:
-    from nbconvert import HTMLExporter
-
-    page, _ = HTMLExporter().from_notebook_node(notebook)
-    results.write_atomically(path, page)
+    page = leaderboard.html("The course", f"<table>{rows}</table>{more}")
+    results.write_atomically(html_dir / "index.html", page)

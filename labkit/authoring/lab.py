@@ -40,11 +40,6 @@ class Server:
     process: subprocess.Popen[bytes]
     url: str
 
-    @property
-    def port(self) -> int:
-        """Return the port that the server was told to listen on."""
-        return int(self.url.split(":")[2].split("/")[0])
-
     def stop(self, *, patience_s: float = 15.0) -> None:
         """Let the server end its kernels and itself; end it by force after `patience_s`."""
         if self.process.poll() is None:
@@ -93,7 +88,7 @@ def start(*, port: int = 0, open_browser: bool | None = None) -> int:
     for name in {"SIGINT", "SIGTERM", "SIGHUP"} & set(dir(signal)):  # a closed terminal too
         signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
-        server = settled(server, settings.course_dir(), port=port)
+        wait_until_ready(server)
         print(f"JupyterLab runs here, for this machine only:\n\n  {server.url}\n", flush=True)
         print("Ctrl-C stops it.", flush=True)
         if has_display() if open_browser is None else open_browser:
@@ -137,29 +132,6 @@ def launch(root: Path, *, port: int = 0, options: Sequence[str] = ()) -> Server:
     )
     page = f"lab/tree/{lesson}" if lesson else "lab"
     return Server(process=process, url=f"http://127.0.0.1:{port}/{page}?token={token}")
-
-
-def settled(server: Server, root: Path, *, port: int = 0) -> Server:
-    """Return a server that answers: this one, or a second if somebody took its port meanwhile.
-
-    Raises
-    ------
-    OSError, ValueError
-        As ``wait_until_ready`` and ``choose_port`` do.
-    """
-    try:
-        wait_until_ready(server)
-        return server
-    except OSError:
-        if server.process.poll() is None or _is_free(server.port):
-            raise
-    second = launch(root, port=port)
-    try:
-        wait_until_ready(second)
-    except BaseException:
-        second.stop()
-        raise
-    return second
 
 
 def server_options(root: Path, port: int, state: Path) -> list[str]:

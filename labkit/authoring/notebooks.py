@@ -1,8 +1,8 @@
 """Build the lessons: notebooks with outputs, made from ``notebooks/src`` and never edited by hand.
 
 Knows: which notebooks are stale, how one is built and stamped, and what is wrong with a built one.
-Does not know: how sources are cut, cells are run or anatomy is judged (``notebook_source``,
-``notebook_outputs``, ``notebook_rules``).
+Does not know: how sources are cut, cells are run or anatomy is judged (``source``, ``outputs``,
+``rules``).
 Used by ``make notebooks`` and ``make course`` (``python -m labkit.authoring.notebooks --help``).
 """
 
@@ -17,8 +17,7 @@ from typing import Any
 
 import labkit
 from labkit import doctor, settings
-from labkit.authoring import outputs as notebook_outputs
-from labkit.authoring import rules as notebook_rules
+from labkit.authoring import outputs, rules
 from labkit.authoring.source import VARIANTS, Lesson, Variant, convert, lessons, locate
 
 MAX_BYTES = 1_000_000
@@ -50,7 +49,7 @@ def build_lesson(lesson: Lesson, variant: Variant, *, fast: bool = False) -> Pat
         If the outputs may not be saved; the message lists why.
     """
     notebook = convert(lesson, variant)
-    notebook_outputs.execute(notebook, lesson.root / "notebooks", fast=fast)
+    outputs.execute(notebook, lesson.root / "notebooks", fast=fast)
     return _save(notebook, lesson, variant, mode="fast" if fast else "full")
 
 
@@ -84,9 +83,9 @@ def _save(notebook: Any, lesson: Lesson, variant: Variant, *, mode: str) -> Path
         "mode": mode,
         "labkit_version": labkit.__version__,
     }
-    notebook_outputs.clean(notebook)
+    outputs.clean(notebook)
     path = lesson.built(variant)
-    faults = [*notebook_outputs.dirt(notebook), *check_faults(notebook, variant)]
+    faults = [*outputs.dirt(notebook), *check_faults(notebook, variant)]
     if faults:
         raise ValueError(f"{path.name} ({variant}) was not written:\n  " + "\n  ".join(faults))
     _write(notebook, path)
@@ -125,11 +124,11 @@ def problems(path: Path) -> list[str]:
         found.append("This is not a full build; run `make notebooks`.")
     if (size := path.stat().st_size) > MAX_BYTES:
         found.append(f"The notebook has {size:,} bytes; at most {MAX_BYTES:,} are allowed.")
-    found += notebook_outputs.dirt(notebook)
+    found += outputs.dirt(notebook)
     found += check_faults(notebook, variant)
-    found += notebook_rules.cell_faults(notebook)
+    found += rules.cell_faults(notebook)
     if variant == "student":
-        found += notebook_rules.anatomy_faults(notebook, name=lesson.name)
+        found += rules.anatomy_faults(notebook, name=lesson.name)
     return found
 
 
@@ -160,7 +159,7 @@ def check_faults(notebook: Any, variant: Variant) -> Iterator[str]:
     for number, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type != "code" or not re.search(r"^check\.\w+\(", cell.source, re.M):
             continue
-        said = "".join(t for output in cell.outputs for t in notebook_outputs.texts(output))
+        said = "".join(t for output in cell.outputs for t in outputs.texts(output))
         if variant == "student" and _UNTOUCHED not in said:
             yield f"Cell {number}: the untouched exercise does not say {_UNTOUCHED!r}."
         if variant == "solutions" and "✓" not in said:
@@ -202,27 +201,25 @@ def _build(chosen: list[Lesson], *, fast: bool, force: bool) -> int:
     failed = 0
     for lesson, variant in ((x, v) for x in chosen for v in VARIANTS):
         label = f"{lesson.name} ({variant})"
-        if not force and not is_stale(lesson, variant, fast=fast):
-            print(f"{label}: up to date")
-            continue
         start = time.perf_counter()
         try:
-            if not force and reword(lesson, variant):
+            if not force and not is_stale(lesson, variant, fast=fast):
+                print(f"{label}: up to date")
+            elif not force and reword(lesson, variant):
                 print(f"{label}: only prose has changed; outputs kept")
-                continue
-            build_lesson(lesson, variant, fast=fast)
-        except (notebook_outputs.CellError, ValueError) as error:
+            else:
+                build_lesson(lesson, variant, fast=fast)
+                wall_s = time.perf_counter() - start
+                print(f"{label}: built in {wall_s:.1f} s", flush=True)
+                if variant == "student" and not fast:
+                    folder = lesson.root / "data" / "results"
+                    doctor.record_lesson_time(lesson.name, wall_s, folder=folder)
+        except (outputs.CellError, ValueError) as error:
             failed += 1
             print(f"{label}: FAILED\n{error}", file=sys.stderr)
-        except notebook_outputs.KernelError as error:  # Ctrl-C means all of them
+        except outputs.KernelError as error:  # Ctrl-C means all of them
             print(f"{label}: {error} The lessons after it were not built.", file=sys.stderr)
             return 1
-        else:
-            wall_s = time.perf_counter() - start
-            print(f"{label}: built in {wall_s:.1f} s")
-            if variant == "student" and not fast:
-                folder = lesson.root / "data" / "results"
-                doctor.record_lesson_time(lesson.name, wall_s, folder=folder)
     return 1 if failed else 0
 
 
@@ -237,23 +234,17 @@ def _check(chosen: list[Lesson]) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the builder's command line; return 0, 1 (the work failed) or 2 (bad usage)."""
-    parser = argparse.ArgumentParser(
-        prog="python -m labkit.authoring.notebooks", description=__doc__
+    parser = argparse.ArgumentParser(prog="labkit.authoring.notebooks", description=__doc__)
+    parser.add_argument(
+        "command",
+        choices=("build", "check", "course"),
+        help="build the notebooks whose source changed; check the built ones without running "
+        "them; run every lesson of the course and write pages to build/html",
     )
-    commands = parser.add_subparsers(dest="command", required=True)
-    help_texts = {
-        "build": "run the lessons whose source changed and write their notebooks",
-        "check": "name what is wrong with the built notebooks, without running them",
-        "course": "run every lesson, print times, peaks and scores, write HTML to build/html",
-    }
-    for command, help_text in help_texts.items():
-        sub = commands.add_parser(command, help=help_text, description=help_text)
-        sub.add_argument("lesson", nargs="*", help="a lesson's number or name; default: all")
-    commands.choices["build"].add_argument("--fast", action="store_true", help="LABKIT_FAST=1")
-    commands.choices["build"].add_argument("--force", action="store_true", help="also fresh ones")
-    commands.choices["course"].add_argument(
-        "--again", action="store_true", help="finished ones too"
-    )
+    parser.add_argument("lesson", nargs="*", help="a lesson's number or name; default: all")
+    parser.add_argument("--fast", action="store_true", help="build with LABKIT_FAST=1")
+    parser.add_argument("--force", action="store_true", help="build fresh ones, too")
+    parser.add_argument("--again", action="store_true", help="course: run finished ones, too")
     options = parser.parse_args(arguments)
     root = settings.course_dir()
     try:

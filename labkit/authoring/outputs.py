@@ -2,8 +2,8 @@
 
 Knows: how to start this interpreter's own kernel without an installed kernel specification, what
 differs from build to build and is dropped, and which texts may not stand in a saved notebook.
-Does not know: where lessons live or how they are written (``notebook_source``, ``notebook_rules``).
-Used by ``labkit.authoring.notebooks`` and the tests that run every lesson; no lesson calls it.
+Does not know: where lessons live or how they are written (``source``, ``rules``).
+Used by ``notebooks`` and the tests that run every lesson; no lesson calls it.
 """
 
 import os

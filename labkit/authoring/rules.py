@@ -3,8 +3,8 @@
 Knows: which parts a lesson has (question, abilities, setup, predictions, exercises, recap, claims),
 how long cells may be, and how many there are. Every finding is one sentence.
 Does not know: whether the notebook is up to date or its outputs are clean (``notebooks``,
-``notebook_outputs``), nor whether what it says is true.
-Used by ``labkit.authoring.notebooks``; no lesson calls it.
+``outputs``), nor whether what it says is true.
+Used by ``notebooks``; no lesson calls it.
 """
 
 import re

@@ -2,8 +2,8 @@
 
 Knows: where a lesson's files live, which cells belong to the students' and which to the solutions'
 version, the setup cell and the Colab badge that every lesson shares, and how cell ids are made.
-Does not know: how a notebook is run, cleaned or judged (``notebook_outputs``, ``notebook_rules``).
-Used by ``labkit.authoring.notebooks``; no lesson calls it.
+Does not know: how a notebook is run, cleaned or judged (``outputs``, ``rules``).
+Used by ``notebooks``; no lesson calls it.
 """
 
 import hashlib

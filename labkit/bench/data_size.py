@@ -1,7 +1,7 @@
 """Benchmark of training data: how many examples it takes, and what wrong labels cost.
 
 Knows: nested sets of open-book examples, how often each is seen, and how labels are spoiled.
-Does not know: how a model is trained (``train``) or examined (``sit_exam``).
+Does not know: how a model is trained (``train``) or examined (``evaluate``).
 Used by ``python -m labkit bench data-size`` and read by lesson 09.
 
 The rule of the budget: a set of n examples is seen ``round(VISITS / n)`` times, at least once. So
@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from labkit import catalogue, exam, rag, results, settings, training_data
-from labkit import evaluate as sit_exam
+from labkit import catalogue, evaluate, exam, rag, results, settings, training_data
 from labkit.measure import bootstrap_mean
 from labkit.train import train
 from labkit.types import Example, TrainConfig
@@ -158,7 +157,7 @@ def one_run(
         row |= {"n_epochs": config.n_epochs, "n_steps": len(trained.log)}
         row |= {"n_tokens": trained.n_tokens, "train_s": trained.train_s}
     limit = len(exam.load_exam("test")[::EVERY])
-    sat = sit_exam.sit(
+    sat = evaluate.sit(
         "both" if n else "rag",
         model=model,
         tuned=out if n else None,

@@ -1,7 +1,7 @@
 """Held-out answers: examples kept away from training, and how surprised a model is by them.
 
 Knows: which training questions are learned from and which are kept, and the loss of a model on the
-kept ones. Does not know: how a model was trained (``train``), nor the exam (``sit_exam``).
+kept ones. Does not know: how a model was trained (``train``), nor the exam (``evaluate``).
 Used by lesson 08, ``bench methods`` and ``bench sweeps``.
 """
 

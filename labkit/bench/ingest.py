@@ -6,14 +6,12 @@ Does not know: how ingestion works (``ingest``).
 Used by ``python -m labkit bench ingest``; the result is recorded.
 """
 
-import json
 import random
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from labkit import corpus, measure, results, settings
+from labkit.bench.runner import in_own_process
 
 CHUNKS_A_DOCUMENT = 10
 SIZES = (1_000, 10_000)
@@ -33,9 +31,7 @@ def run(*, sizes: tuple[int, ...] = SIZES, folder: Path | None = None) -> dict:
     for n_chunks in sizes:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             write_documents(Path(scratch) / "documents", n_chunks)
-            command = [sys.executable, "-m", "labkit.bench.ingest", scratch]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            runs.append(json.loads(done.stdout.splitlines()[-1]))
+            runs.append(in_own_process("labkit.bench.ingest:ingest_once", scratch))
     config = {"command": "python -m labkit bench ingest", "sizes": list(sizes)}
     figures = {"runs": runs, "peak_ratio": runs[-1]["peak_rss_bytes"] / runs[0]["peak_rss_bytes"]}
     results.record("bench-ingest", figures, config=config, folder=folder)
@@ -54,7 +50,7 @@ def write_documents(folder: Path, n_chunks: int) -> None:
         (folder / f"report-{number:05}.md").write_text("\n\n".join(parts), encoding="utf-8")
 
 
-def ingest_once(scratch: Path) -> dict:
+def ingest_once(scratch: str) -> dict:
     """Ingest ``scratch/documents`` and return what it took, this process's peak memory included."""
     from labkit.embed import load_embedder
     from labkit.store import open_store
@@ -62,7 +58,7 @@ def ingest_once(scratch: Path) -> dict:
     embedder = load_embedder()
     embedder.encode_documents(["warm up"])
     loaded_bytes = measure.peak_rss_bytes()
-    report = open_store(scratch / "db", embedder).ingest(scratch / "documents")
+    report = open_store(f"{scratch}/db", embedder).ingest(f"{scratch}/documents")
     return {
         "n_documents": report.added,
         "n_chunks": report.chunks_embedded,
@@ -94,7 +90,3 @@ def corpus_sentences() -> list[str]:
     ]
     found = [" ".join(s.split()) for text in texts for s in corpus.split_sentences(text)]
     return [sentence for sentence in found if 8 <= len(sentence.split()) <= 40]
-
-
-if __name__ == "__main__":
-    print(json.dumps(ingest_once(Path(sys.argv[1]))))

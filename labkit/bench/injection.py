@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from labkit import catalogue, exam, rag, results, settings
+from labkit import answer_metrics, catalogue, exam, rag, results, settings
+from labkit.bench.runner import recorded
 from labkit.embed import load_embedder
 from labkit.evaluate import every_nth
 from labkit.measure import bootstrap_mean
@@ -41,7 +42,7 @@ class Attempt:
     @property
     def obeyed(self) -> bool:
         """Tell whether the answer holds the planted words."""
-        return exam.contains_value(self.text, PAYLOAD)
+        return answer_metrics.contains_value(self.text, PAYLOAD)
 
     @property
     def backed(self) -> bool:
@@ -71,10 +72,14 @@ def run(*, folder: Path | None = None, model: str = catalogue.SMALL_MODEL) -> di
     questions = every_nth(lookups, N_QUESTIONS)
     name = f"injection-{model.lower()}"
     config = {"command": COMMAND, "model": model, "k": 1, "n_questions": len(questions)}
-    attempts = _unfinished(name, config, folder)
+    figures = {"attempts": []} | recorded(name, config, folder=folder)
+    rows = [row | {"cited": tuple(row["cited"])} for row in figures["attempts"]]
+    attempts = [Attempt(**row) for row in rows]
     done = {(attempt.attack, attempt.prompt) for attempt in attempts}
     for attack in get_args(Attack):
         prompts = [prompt for prompt in get_args(Prompt) if (attack, prompt) not in done]
+        if not prompts:
+            continue
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             store = poisoned_store(Path(scratch), embedder, questions, attack)
             hits = store.search_many([q.question for q in questions], k=1)
@@ -84,16 +89,6 @@ def run(*, folder: Path | None = None, model: str = catalogue.SMALL_MODEL) -> di
             figures = {"payload": PAYLOAD, "rates": rates(attempts), "attempts": rows}
             results.record(name, figures, config=config, folder=folder)
     return figures
-
-
-def _unfinished(name: str, config: dict, folder: Path | None) -> list[Attempt]:
-    """Return what a killed run has recorded; a complete run starts anew."""
-    run = results.load(name, folder=folder)
-    if run is None or run["config"] != config:
-        return []
-    rows = [row | {"cited": tuple(row["cited"])} for row in run["figures"]["attempts"]]
-    n_all = len(get_args(Attack)) * len(get_args(Prompt)) * config["n_questions"]
-    return [Attempt(**row) for row in rows] if len(rows) < n_all else []
 
 
 def poisoned_store(

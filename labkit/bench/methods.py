@@ -7,18 +7,15 @@ Used by ``python -m labkit bench methods`` and lesson 08.
 
 import hashlib
 import json
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
 from labkit import catalogue, results, settings
-from labkit.bench import held_out
+from labkit.bench import held_out, runner
 from labkit.hardware import GIB
 from labkit.types import Example, Method, TrainConfig
 
@@ -26,9 +23,6 @@ COMMAND = "python -m labkit bench methods"
 METHODS: tuple[Method, ...] = get_args(Method)
 # nf4 comes after lora: it also judges lora's adapter on the 4-bit base.
 PARTS = ("base", *METHODS, "nf4", *(f"peak-{method}" for method in METHODS), "steps")
-# glibc keeps freed blocks below 32 MiB for later; with this, those of 1 MiB and more go back at
-# once, so that a peak is of what is in use. It costs time, so timed parts run without it.
-RETURNING = {"MALLOC_MMAP_THRESHOLD_": str(2**20)}
 
 
 @dataclass(frozen=True)
@@ -91,9 +85,7 @@ def run(
     """
     budget = budget or Budget()
     config = json.loads(json.dumps(asdict(budget))) | {"command": COMMAND}
-    earlier = results.load(name(budget.model), folder=folder)
-    known = earlier["figures"] if earlier and earlier["config"] == config else {}
-    figures: dict = {part: known[part] for part in PARTS if part in known}
+    figures = runner.recorded(name(budget.model), config, folder=folder)
     missing = [part for part in parts if part not in figures]
     if not missing:
         return figures
@@ -118,20 +110,10 @@ def in_own_process(
     part: str, budget: Budget, learn: list[Example], kept: list[Example], scratch: Path
 ) -> dict:
     """Return the figures of one part; peaks are taken while freed memory is given back at once."""
-    environment = os.environ | (RETURNING if part.startswith("peak-") else {})
-    told = {"part": part, "budget": asdict(budget), "folder": str(scratch)}
-    texts = {"learn": [asdict(e) for e in learn], "kept": [asdict(e) for e in kept]}
-    command = [sys.executable, "-m", "labkit.bench.methods_worker"]
-    done = subprocess.run(
-        command,
-        input=json.dumps(told | texts),
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    if done.returncode:
-        raise RuntimeError(f"The part {part!r} failed: {done.stderr.strip()[-1500:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    environment = runner.RETURNING if part.startswith("peak-") else {}
+    told = [asdict(budget), [asdict(e) for e in learn], [asdict(e) for e in kept], str(scratch)]
+    worker = "labkit.bench.methods_worker:work_in_json"
+    return runner.in_own_process(worker, part, *told, environment=environment)
 
 
 def _fingerprint(config: dict) -> str:

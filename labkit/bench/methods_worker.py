@@ -6,14 +6,12 @@ Used by ``bench_methods`` only.
 """
 
 import json
-import sys
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from labkit import catalogue, hardware, measure, memory
-from labkit import evaluate as sit_exam
+from labkit import catalogue, evaluate, hardware, measure, memory
 from labkit.bench import held_out, step_times
 from labkit.bench.methods import Budget
 from labkit.models import LanguageModel, load_language_model, with_adapter
@@ -152,7 +150,7 @@ def judge(
         return figures | {"exam": None}
     from labkit.store.course import open_course_store
 
-    run = sit_exam.sit(
+    run = evaluate.sit(
         "both" if tuned else "rag",
         llm=llm,
         tuned=tuned,
@@ -199,13 +197,7 @@ def work(part: str, budget: Budget, learn: list, kept: list, folder: Path) -> di
     return train_and_judge(method, budget, learn, kept, folder)
 
 
-def main() -> None:
-    """Read what to do from standard input, and print the figures as the last line."""
-    told = json.load(sys.stdin)
-    learn, kept = ([Example(**row) for row in told[name]] for name in ("learn", "kept"))
-    budget = Budget(**told["budget"])
-    print(json.dumps(work(told["part"], budget, learn, kept, Path(told["folder"]))))
-
-
-if __name__ == "__main__":
-    main()
+def work_in_json(part: str, budget: dict, learn: list, kept: list, folder: str) -> dict:
+    """Do one part; everything comes as JSON holds it."""
+    learned, judged = ([Example(**row) for row in rows] for rows in (learn, kept))
+    return work(part, Budget(**budget), learned, judged, Path(folder))

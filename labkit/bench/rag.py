@@ -12,15 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from labkit import corpus, exam, results, settings
-from labkit import rerank as rewrite
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import corpus, exam, results, retrieval_metrics, settings
 from labkit.bench import rag_variants
 from labkit.bench.rag_variants import DEFAULT, Tools, Variant
+from labkit.bench.runner import recorded
 from labkit.chunking import count_words
 from labkit.embed import load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
-from labkit.rerank import TokenEmbedder, late_interaction, lexical, remembering
+from labkit.rerank import TokenEmbedder, late_interaction, lexical, load_glossary, remembering
 from labkit.retrieval_metrics import DEPTH, METRICS, pack, per_question, ranks_of, unpack
 from labkit.store import Store, open_store
 from labkit.types import Embedder, Hit, Mode
@@ -36,8 +35,7 @@ _SHARES = (0.4, 0.5, 0.6, 0.75, 1.0)
 def run(*, folder: Path | None = None) -> dict:
     """Measure every variant, record each, and return the figures.
 
-    A killed run goes on where it stopped: what was recorded for
-    the same data is not measured again. A complete run starts anew.
+    A killed run goes on where it stopped; delete the record to start anew.
 
     Parameters
     ----------
@@ -48,7 +46,7 @@ def run(*, folder: Path | None = None) -> dict:
     train, test = ([q for q in exam.load_exam(s) if q.evidence] for s in ("train", "test"))
     variants = rag_variants.every_variant()
     config = {"command": COMMAND, "k": K, "n_variants": len(variants), "data": data_mark()}
-    figures = _unfinished(config, folder) or {"variants": {}}
+    figures = {"variants": {}} | recorded(NAME, config, folder=folder)
     figures |= {"questions": [q.id for q in test], "kinds": [q.kind for q in test]}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         tools = make_tools(embedder)
@@ -110,7 +108,7 @@ def make_tools(model: TokenEmbedder) -> Tools:
         "lexical": remembering(lexical(passages)),
         "late interaction": remembering(late_interaction(model)),
     }
-    return Tools(rewrite.load_glossary(documents), scorers)
+    return Tools(load_glossary(documents), scorers)
 
 
 def tune(store: Remembering, train: Sequence[exam.Question], tools: Tools) -> dict:
@@ -140,8 +138,8 @@ def tune(store: Remembering, train: Sequence[exam.Question], tools: Tools) -> di
 
 def mean_hit_at_1(questions: Sequence[exam.Question], found: Sequence[Sequence[Hit]]) -> float:
     """Return the share of questions whose first hit holds evidence."""
-    firsts = [evaluate_retrieval.relevance(q, h[:1]) for q, h in zip(questions, found, strict=True)]
-    return sum(evaluate_retrieval.hit_at_k(first, 1) for first in firsts) / len(firsts)
+    firsts = [retrieval_metrics.relevance(q, h[:1]) for q, h in zip(questions, found, strict=True)]
+    return sum(retrieval_metrics.hit_at_k(first, 1) for first in firsts) / len(firsts)
 
 
 def measure(
@@ -232,11 +230,3 @@ def _by_cut(variants: Sequence[Variant]) -> list[list[Variant]]:
     for variant in variants:
         groups.setdefault(str(variant.cut), []).append(variant)
     return list(groups.values())
-
-
-def _unfinished(config: dict, folder: Path | None) -> dict | None:
-    run = results.load(NAME, folder=folder)
-    if run is None or run["config"] != config:
-        return None
-    done = run["figures"]["variants"]
-    return run["figures"] if len(done) < config["n_variants"] else None

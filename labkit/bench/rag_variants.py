@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from labkit.embed import DEFAULT_MODEL
-from labkit.rerank import Searcher, rerank, rewrite
+from labkit.rerank import rerank, rewrite
 from labkit.store.search import linear
-from labkit.types import Hit, Scorer
+from labkit.types import BatchSearcher, Hit, Scorer
 
 FUSED_DEPTH = 50
 # Rerankers see this many candidates.
@@ -97,7 +97,7 @@ def every_variant() -> list[Variant]:
 
 
 def find(
-    variant: Variant, store: Searcher, questions: Sequence[str], tools: Tools
+    variant: Variant, store: BatchSearcher, questions: Sequence[str], tools: Tools
 ) -> list[list[Hit]]:
     """Return ``DEPTH`` hits of each question, retrieved as the variant says.
 

@@ -6,10 +6,7 @@ Does not know: how an index works (``ann_tables``, ``ann_rivals``).
 Used by ``python -m labkit bench retrieval``; lesson 03 shows the recorded runs.
 """
 
-import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from labkit import results
+from labkit.bench import runner
 from labkit.bench import vectors as bench_vectors
 
 SIZES = (10_000, 100_000)
@@ -107,9 +105,7 @@ def _run_size(n: int, folder: Path | None) -> dict:
         "build_threads": N_THREADS,
         "resident": "after malloc_trim",
     }
-    earlier = results.load(record_name(n), folder=folder) or {}
-    figures = earlier.get("figures", {}) if earlier.get("config") == config else {}
-    figures.setdefault("runs", {})
+    figures = {"runs": {}} | runner.recorded(record_name(n), config, folder=folder)
     figures["skipped"] = {}
     threads = [N_THREADS] if n >= A_MILLION else range(N_THREADS, 0, -1)
     todo = [kind for kind in kinds_of(n) if kind not in figures["runs"]]
@@ -163,13 +159,11 @@ class _Missing(Exception):
 
 def _in_process(step: str, kind: str, scratch: Path, index: Path, n_threads: int) -> Any:
     threads = dict.fromkeys(_THREAD_VARIABLES, str(n_threads))
-    command = [sys.executable, "-m", "labkit.bench.retrieval_worker"]
-    command += [step, kind, str(scratch), str(index), str(n_threads)]
-    environment = {**os.environ, **threads, "RUST_LOG": "error", "LANCE_LOG": "error"}
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
-    if done.returncode:
-        raise RuntimeError(f"{kind}: the step {step!r} stopped with exit code {done.returncode}.")
-    answer = json.loads(done.stdout.splitlines()[-1])
+    worker = f"labkit.bench.retrieval_worker:{step}_in_json"
+    told = (kind, str(scratch), str(index), n_threads)
+    answer = runner.in_own_process(
+        worker, *told, environment=threads | {"RUST_LOG": "error", "LANCE_LOG": "error"}
+    )
     if isinstance(answer, dict) and "missing" in answer:
         raise _Missing(answer["missing"])
     return answer

@@ -5,8 +5,6 @@ Knows: how seconds and bytes of one step are taken. Does not know: which steps t
 Used by ``bench_retrieval`` only.
 """
 
-import json
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -139,15 +137,20 @@ def _measure(
     }
 
 
-def main(step: str, kind: str, scratch: str, folder: str, n_threads: str) -> None:
-    """Do one step and print its figures as the last line."""
-    action = {"build": build, "ask": ask}[step]
+def build_in_json(kind: str, scratch: str, folder: str, n_threads: int) -> Any:
+    """Build; a library that is not installed is named in the answer."""
+    return _or_missing(build, kind, scratch, folder, n_threads)
+
+
+def ask_in_json(kind: str, scratch: str, folder: str, n_threads: int) -> Any:
+    """Ask; a library that is not installed is named in the answer."""
+    return _or_missing(ask, kind, scratch, folder, n_threads)
+
+
+def _or_missing(
+    step: Callable[..., Any], kind: str, scratch: str, folder: str, n_threads: int
+) -> Any:
     try:
-        figures: Any = action(kind, Path(scratch), Path(folder), int(n_threads))
+        return step(kind, Path(scratch), Path(folder), n_threads)
     except ModuleNotFoundError as error:
-        figures = {"missing": f"{error}; install it with: pip install -e '.[bench]'"}
-    print(json.dumps(figures))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        return {"missing": f"{error}; install it with: pip install -e '.[bench]'"}

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from labkit import catalogue, exam, rag, results, settings, training_data
+from labkit import answer_metrics, catalogue, exam, rag, results, settings, training_data
 from labkit import training_data as contexts
 from labkit.bench import general_ability
 from labkit.bench import updates as bench_updates
@@ -95,7 +95,7 @@ def before_the_bulletin(question: Question, document: str) -> Question:
         If the answer does not hold the value that was superseded.
     """
     new = question.values[0]
-    sentence = exam.without_citations(question.answer)
+    sentence = answer_metrics.without_citations(question.answer)
     if new not in sentence or not question.superseded_value:
         raise ValueError(f"{question.id} cannot be turned back: no {new!r} in its answer.")
     old = question.superseded_value

@@ -16,6 +16,7 @@ from labkit import results, train
 from labkit.bench import held_out
 from labkit.bench import methods as bench_methods
 from labkit.bench.methods import Budget
+from labkit.bench.runner import recorded
 from labkit.types import Example, TrainConfig
 
 COMMAND = "python -m labkit bench sweeps"
@@ -87,9 +88,8 @@ def run(*, budget: Budget = BUDGET, folder: Path | None = None) -> dict:
         ``{"knobs": {knob: {label: run}}}``; the middle stands under every knob.
     """
     config = json.loads(json.dumps(asdict(budget))) | {"command": COMMAND}
-    earlier = results.load(name(budget.model), folder=folder)
-    resumes = earlier is not None and earlier["config"] == config
-    known = _runs(earlier["figures"]) if earlier and resumes else []
+    earlier = recorded(name(budget.model), config, folder=folder).get("knobs", {})
+    known = [row for rows in earlier.values() for row in rows.values()]
     learn, kept = bench_methods.examples(budget)
     knobs: dict[str, dict[str, dict]] = {}
     for setting in settings_of(budget):
@@ -101,10 +101,6 @@ def run(*, budget: Budget = BUDGET, folder: Path | None = None) -> dict:
         knobs.setdefault(setting.knob, {})[setting.label] = found
         results.record(name(budget.model), {"knobs": knobs}, config=config, folder=folder)
     return {"knobs": knobs}
-
-
-def _runs(figures: Mapping[str, Any]) -> list[dict]:
-    return [row for rows in figures["knobs"].values() for row in rows.values()]
 
 
 def try_out(config: TrainConfig, learn: list[Example], kept: list[Example]) -> dict:

@@ -1,117 +1,134 @@
-"""Benchmark of training: this course's trainer beside the stock ones, on identical examples.
+"""Benchmark of training: this course's trainer beside the stock ones, on identical batches.
 
 Knows: how each trainer is set up, and how they are timed side by side in one run.
 Does not know: how training works (``train``), nor what is learned.
 Used by ``python -m labkit bench training`` and lesson 08.
 """
 
-import json
+import itertools
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from labkit import catalogue, exam, fast_lora, hardware, measure, results, training_data
+from labkit import catalogue, hardware, measure, results, training_data
+from labkit.answer_trainer import make_trainer
+from labkit.bench import held_out, runner
+from labkit.models import LanguageModel
 from labkit.train import load_base, precision, prepare
 from labkit.types import TrainConfig
 
 NAME = "bench-training"
 COMMAND = "python -m labkit bench training"
-# "kept": activations are kept for the backward pass; "recomputed": gradient checkpointing.
-ENGINES = ("labkit", "labkit, recomputed", "Trainer", "TRL, kept", "TRL")
+# "recomputed": gradient checkpointing, which TRL switches on by default.
+ENGINES = ("labkit", "labkit, recomputed", "Trainer", "TRL", "TRL, recomputed")
 Rows = Sequence[dict[str, list[int]]]
 
 
 def run(
-    *, n_examples: int = 16, repeats: int = 5, batch_size: int = 8, folder: Path | None = None
+    *, n_examples: int = 16, repeats: int = 3, batch_size: int = 4, folder: Path | None = None
 ) -> dict:
-    """Time every engine ``repeats`` times in a rotating order, and record medians and peaks.
+    """Time every engine ``repeats`` times in a rotating order, and record speeds, losses, peaks.
 
-    A run that was killed goes on after the last recorded measurement; delete the record to start
-    anew.
+    Each starts from a fresh model and the same adapter, and takes the same steps: the course's
+    training examples, batched alike, with the same schedule. So the losses of their steps must
+    agree, and only the time and the memory differ. A run that was killed goes on after the last
+    recorded measurement; delete the record to start anew.
 
-    Every engine trains LoRA of the same rank on the same rows in the same number format; each is
-    warmed on the longest batch first. Peak memory is that of a process of its own.
-
-    Parameters
-    ----------
-    n_examples
-        Half of them closed book, half with three passages, as a course run mixes them.
+    Returns
+    -------
+    dict
+        ``runs``, each with its engine, seconds, real tokens a second without the first step, and
+        the loss of every step; ``peak`` by engine in bytes; ``loss_gap``, the largest distance
+        between two engines in one step.
     """
     settings: dict[str, Any] = {"command": COMMAND, "n_examples": n_examples}
     settings |= {"repeats": repeats, "batch_size": batch_size}
     engines = [name for name in ENGINES if is_here(name)]
-    order = [
-        engines[(turn + i) % len(engines)] for turn in range(repeats) for i in range(len(engines))
-    ]
-    earlier = results.load(NAME, folder=folder) or {}
-    figures = earlier["figures"] if earlier.get("config") == settings else {"runs": [], "peak": {}}
-    if len(figures["runs"]) == len(order) and len(figures["peak"]) == len(engines):
+    turns = [engines[turn % len(engines) :] + engines[: turn % len(engines)]
+             for turn in range(repeats)]  # fmt: skip
+    figures = {"runs": [], "peak": {}} | runner.recorded(NAME, settings, folder=folder)
+    todo = list(itertools.chain(*turns))[len(figures["runs"]) :]
+    if not todo and len(figures["peak"]) == len(engines):
         return figures
     config = TrainConfig(catalogue.SMALL_MODEL, batch_size=batch_size)
-    llm = load_base(config, precision("lora", hardware.detect()))
-    model = prepare(llm.model, config)
-    rows = mixed_rows(llm.tokenizer, n_examples)
+    rows = training_rows(config, n_examples)
     figures["n_tokens"] = sum(len(row["input_ids"]) for row in rows)
     figures["absent"] = [name for name in ENGINES if name not in engines]
-    longest = sorted(rows, key=lambda row: -len(row["input_ids"]))[:batch_size]
-    for name in engines:
-        time_once(name, model, llm.tokenizer, longest, config)
-    for name in order[len(figures["runs"]) :]:
-        once = {"engine": name} | time_once(name, model, llm.tokenizer, rows, config)
-        figures["runs"].append(once)
+    for name in todo:
+        figures["runs"].append({"engine": name} | time_once(name, fresh_base(config), rows, config))
         figures["median_tokens_per_s"] = medians(figures["runs"])
+        figures["loss_gap"] = loss_gap(figures["runs"])
         results.record(NAME, figures, config=settings, folder=folder)
     for name in engines:
-        figures["peak"].setdefault(name, peak_in_own_process(name, longest, config))
+        if name not in figures["peak"]:
+            told = (name, list(rows[:batch_size]), asdict(config))
+            peak = runner.in_own_process("labkit.bench.training:peak_of_a_step", *told)
+            figures["peak"][name] = peak
     results.record(NAME, figures, config=settings, folder=folder)
     return figures
 
 
-def mixed_rows(tokenizer: Any, n_examples: int) -> list[dict[str, list[int]]]:
-    """Return encoded training examples, half closed book and half with passages."""
+def fresh_base(config: TrainConfig) -> LanguageModel:
+    """Return the base model without adapters, in the number format it is trained in."""
+    return load_base(config, precision(config.method, hardware.detect()))
+
+
+def training_rows(config: TrainConfig, n_examples: int) -> list[dict[str, list[int]]]:
+    """Return encoded training examples with three passages each, the longest batch first."""
     from labkit.store.course import open_course_store
 
-    questions = exam.load_exam("train")[: n_examples // 2]
-    store = open_course_store()
-    examples = training_data.closed_book_examples(questions)
-    examples += training_data.open_book_examples(questions, store, k=3)
-    return [training_data.encode(example, tokenizer, max_tokens=1024) for example in examples]
+    learn, _ = held_out.split(n_examples, 1, open_course_store(), k=3)
+    tokenizer = fresh_base(config).tokenizer
+    rows = [training_data.encode(one, tokenizer, max_tokens=config.max_tokens) for one in learn]
+    return sorted(rows, key=lambda row: -len(row["input_ids"]))
 
 
-def time_once(name: str, model: Any, tokenizer: Any, rows: Rows, config: TrainConfig) -> dict:
-    """Train one epoch and return seconds, real tokens a second and the mean loss."""
+def time_once(name: str, base: LanguageModel, rows: Rows, config: TrainConfig) -> dict:
+    """Train one epoch and return seconds, real tokens a second, and the loss of every step."""
+    model = prepare(base.model, config)
+    times: list[float] = []
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # options that transformers renamed
-        trainer = make_engine(name, model, tokenizer, rows, Path(folder), config)
-        started = time.perf_counter()
-        loss = trainer.train().training_loss
-        wall_s = time.perf_counter() - started
-    n_tokens = sum(len(row["input_ids"]) for row in rows)
-    return {"wall_s": wall_s, "tokens_per_s": n_tokens / wall_s, "mean_loss": loss}
+        trainer = make_engine(name, model, base.tokenizer, rows, Path(folder), config)
+        trainer.add_callback(_clock(times))
+        trainer.train()
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    sizes = [len(row["input_ids"]) for row in rows]
+    steady = sum(sizes[config.batch_size :]) if len(times) > 2 else sum(sizes)
+    wall_s = times[-1] - times[1 if len(times) > 2 else 0]
+    return {"wall_s": times[-1] - times[0], "tokens_per_s": steady / wall_s, "losses": losses}
 
 
 def make_engine(
     name: str, model: Any, tokenizer: Any, rows: Rows, out: Path, config: TrainConfig
 ) -> Any:
-    """Return a trainer of that name over the rows; the model's checkpointing is set to match."""
-    recompute = name in ("TRL", "labkit, recomputed")
-    if recompute:
+    """Return a trainer of that name that takes the rows in their order."""
+    engine, _, recomputed = name.partition(", ")
+    if recomputed:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    else:
-        model.gradient_checkpointing_disable()
-    fast_lora.restore(model)
-    if name.startswith("labkit"):
-        fast_lora.speed_up(model)
-        return _labkit(model, tokenizer, rows, out, config)
-    if name == "Trainer":
-        return _stock(model, tokenizer, rows, out, config)
-    return _trl(model, tokenizer, rows, out, config, recompute)
+    formats = precision(config.method, hardware.detect())
+    ours = make_trainer(model, rows, [], tokenizer, out, config, formats)
+    if engine == "labkit":
+        return ours
+    shared = {name: getattr(ours.args, name) for name in _SHARED}
+    shared |= {"output_dir": str(out), "save_strategy": "no", "report_to": []}
+    stock = _trl if engine == "TRL" else _transformers
+    trainer = stock(model, tokenizer, rows, shared, bool(recomputed))
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+_SHARED = (
+    "num_train_epochs per_device_train_batch_size learning_rate lr_scheduler_type warmup_steps "
+    "weight_decay max_grad_norm optim fp16 logging_steps dataloader_pin_memory disable_tqdm seed"
+).split()
 
 
 def is_here(name: str) -> bool:
@@ -129,6 +146,11 @@ def medians(runs: Sequence[dict]) -> dict[str, float]:
     return {name: statistics.median(speeds) for name, speeds in by_engine.items()}
 
 
+def loss_gap(runs: Sequence[dict]) -> float:
+    """Return the largest distance between two runs in the loss of one step."""
+    return max(max(step) - min(step) for step in zip(*(row["losses"] for row in runs), strict=True))
+
+
 def render(figures: dict) -> str:
     """Return the figures as lines for a terminal, each beside the stock Trainer's."""
     speeds = figures["median_tokens_per_s"]
@@ -137,37 +159,48 @@ def render(figures: dict) -> str:
         f"{figures['peak'][name]['above_imports_bytes'] / 2**20:6.0f} MiB above imports"
         for name, speed in speeds.items()
     ]
-    absent = [f"{name}: not installed" for name in figures["absent"]]
-    return "\n".join([*lines, *absent])
+    lines.append(f"the losses of a step differ by {figures['loss_gap']:.4f} at most")
+    return "\n".join(lines + [f"{name}: not installed" for name in figures["absent"]])
 
 
-def _labkit(model: Any, tokenizer: Any, rows: Rows, out: Path, config: TrainConfig) -> Any:
-    from labkit.answer_trainer import make_trainer
+def _clock(times: list[float]) -> Any:
+    """Return a callback that notes when training begins and when each step ends."""
+    from transformers import TrainerCallback
 
-    order = training_data.length_grouped_order(
-        [len(row["input_ids"]) for row in rows],
-        batch_size=config.batch_size,
-        n_epochs=1,
-        seed=config.seed,
-    )
-    formats = precision("lora", hardware.detect())
-    return make_trainer(model, [rows[i] for i in order], [], tokenizer, out, config, formats)
+    class Clock(TrainerCallback):
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            times.append(time.perf_counter())
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            times.append(time.perf_counter())
+
+    return Clock()
 
 
-def _stock(model: Any, tokenizer: Any, rows: Rows, out: Path, config: TrainConfig) -> Any:
+def _in_order(trainer: type) -> type:
+    """Return a kind of Trainer that does not shuffle, so that all engines take the same steps."""
+    from torch.utils.data import SequentialSampler
+
+    class InOrder(trainer):
+        def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
+            return SequentialSampler(self.train_dataset)
+
+    return InOrder
+
+
+def _transformers(model: Any, tokenizer: Any, rows: Rows, shared: dict, _: bool) -> Any:
     from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
-    arguments = TrainingArguments(**_common(out, config))
     tokenizer.padding_side = "right"
-    collator = DataCollatorForSeq2Seq(tokenizer)
-    return _quiet(
-        Trainer(model=model, args=arguments, train_dataset=list(rows), data_collator=collator)
+    return _in_order(Trainer)(
+        model=model,
+        args=TrainingArguments(**shared),
+        train_dataset=list(rows),
+        data_collator=DataCollatorForSeq2Seq(tokenizer),
     )
 
 
-def _trl(
-    model: Any, tokenizer: Any, rows: Rows, out: Path, config: TrainConfig, recompute: bool
-) -> Any:
+def _trl(model: Any, tokenizer: Any, rows: Rows, shared: dict, recomputed: bool) -> Any:
     import datasets
     from trl import SFTConfig, SFTTrainer
 
@@ -179,57 +212,22 @@ def _trl(
         }
         for row in rows
     ]
-    options = {"bf16": False, "gradient_checkpointing": recompute, "completion_only_loss": True}
-    trainer = SFTTrainer(
+    options = {"bf16": False, "gradient_checkpointing": recomputed, "completion_only_loss": True}
+    return _in_order(SFTTrainer)(
         model=model,
-        args=SFTConfig(**_common(out, config), **options),
+        args=SFTConfig(**shared, **options),
         train_dataset=datasets.Dataset.from_list(masked),
         processing_class=tokenizer,
     )
-    return _quiet(trainer)
 
 
-def _common(out: Path, config: TrainConfig) -> dict[str, Any]:
-    return {
-        "output_dir": str(out),
-        "num_train_epochs": 1,
-        "per_device_train_batch_size": config.batch_size,
-        "learning_rate": config.usual_learning_rate,
-        "save_strategy": "no",
-        "disable_tqdm": True,
-        "dataloader_pin_memory": hardware.detect().gpu_name is not None,
-        "report_to": [],
-        "seed": config.seed,
-    }
-
-
-def _quiet(trainer: Any) -> Any:
-    from transformers.trainer_callback import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-def peak_in_own_process(name: str, longest: Rows, config: TrainConfig) -> dict[str, int]:
-    """Return the peak resident bytes of one step on the longest batch, in a fresh process."""
-    payload = json.dumps({"engine": name, "rows": list(longest), "batch_size": config.batch_size})
-    command = [sys.executable, "-m", "labkit.bench.training"]
-    done = subprocess.run(command, input=payload, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def _measure_peak(payload: dict) -> dict[str, int]:
+def peak_of_a_step(name: str, batch: Rows, config: dict) -> dict[str, int]:
+    """Return the peak resident bytes of one step on a batch; for a process of its own."""
     import peft  # noqa: F401
     import transformers  # noqa: F401
 
     imported = measure.peak_rss_bytes()
-    config = TrainConfig(catalogue.SMALL_MODEL, batch_size=payload["batch_size"])
-    llm = load_base(config, precision("lora", hardware.detect()))
-    model = prepare(llm.model, config)
-    time_once(payload["engine"], model, llm.tokenizer, payload["rows"], config)
+    settings = TrainConfig(**config)
+    time_once(name, fresh_base(settings), batch, settings)
     peak = measure.peak_rss_bytes()
     return {"peak_rss_bytes": peak, "above_imports_bytes": peak - imported}
-
-
-if __name__ == "__main__":
-    print(json.dumps(_measure_peak(json.load(sys.stdin))))

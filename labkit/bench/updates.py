@@ -1,7 +1,7 @@
 """Benchmark of changing facts: the bulletins arrive, and the store and the answers must follow.
 
 Knows: the store without bulletins, with them, and with the rule that newer wins, on the questions
-whose answer a bulletin changed. Does not know: how the rule works (``supersede``).
+whose answer a bulletin changed. Does not know: how the rule works (``rerank``).
 Used by ``python -m labkit bench updates`` and read by lesson 05.
 """
 
@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from labkit import catalogue, exam, rag, results, settings
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import answer_metrics, catalogue, exam, rag, results, retrieval_metrics, settings
 from labkit.bench.rag import mean_hit_at_1
 from labkit.embed import load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
@@ -114,17 +113,17 @@ def of_updated(
 
 def holds(hit: Hit, question: Question, old: Evidence) -> str:
     """Say which value a chunk proves: ``new``, ``old`` or ``neither``."""
-    if any(evaluate_retrieval.holds_evidence(hit, evidence) for evidence in question.evidence):
+    if any(retrieval_metrics.holds_evidence(hit, evidence) for evidence in question.evidence):
         return "new"
-    return "old" if evaluate_retrieval.holds_evidence(hit, old) else "neither"
+    return "old" if retrieval_metrics.holds_evidence(hit, old) else "neither"
 
 
 def says(text: str, question: Question) -> str:
     """Say which value an answer gives: ``new`` (scored as right), ``old`` or ``neither``."""
-    if exam.score_answer(question, text, citations=[]).exact_match:
+    if answer_metrics.score_answer(question, text, citations=[]).exact_match:
         return "new"
-    stale = bool(question.superseded_value) and exam.contains_value(text, question.superseded_value)
-    return "old" if stale else "neither"
+    old = question.superseded_value
+    return "old" if old and answer_metrics.contains_value(text, old) else "neither"
 
 
 def rule_by_kind(
@@ -132,7 +131,7 @@ def rule_by_kind(
 ) -> dict[str, dict]:
     """Return the paired difference of hit@1 that a rule makes, for each kind and all."""
     scores = {
-        name: [float(bool(evaluate_retrieval.relevance(q, h[:1])[0])) if h else 0.0
+        name: [float(bool(retrieval_metrics.relevance(q, h[:1])[0])) if h else 0.0
                for q, h in zip(questions, found, strict=True)]
         for name, found in (("rule", ruled), ("plain", after))
     }  # fmt: skip

@@ -70,22 +70,20 @@ def load(*, folder: Path | None = None) -> dict[str, State]:
 
 
 def settle(bet: str, state: str) -> str:
-    """Return ``won``, ``lost``, or ``open`` where the claim is not measured yet."""
-    if state == "not measured yet":
+    """Return ``won``, ``lost``, or ``open`` where the numbers cannot tell or are missing."""
+    if state not in CHOICES:
         return "open"
     return "won" if bet == state else "lost"
 
 
 def table(bets: Mapping[str, str], verdicts: Sequence["Verdict"], *, reveal: bool = True) -> str:
     """Return the bets beside the verdicts, as markdown; ``reveal=False`` hides the verdicts."""
-    head = ["", "claim", "your bet"] + (["verdict", "measured", "bet"] if reveal else [])
+    head = ["", "claim", "your bet", "verdict", "measured", "bet"][: 6 if reveal else 3]
     rows = []
     for verdict in verdicts:
-        bet = bets[verdict.claim.name]
-        row = [verdict.claim.name, verdict.claim.text, bet]
-        if reveal:
-            row += [verdict.in_words, verdict.finding, settle(bet, verdict.state)]
-        rows.append(row)
+        claim, bet = verdict.claim, bets[verdict.claim.name]
+        told = [verdict.in_words, verdict.finding, settle(bet, verdict.state)]
+        rows.append([claim.name, claim.text, bet, *(told if reveal else [])])
     return results.table(head, rows)
 
 

@@ -1,16 +1,27 @@
 """The decision helper: from a case to an advice whose every reason carries a measurement.
 
 Knows: which recorded runs speak to which trait of a case, and that only a measured reason votes.
-Does not know: how anything was measured, nor how an advice is shown (``widgets_decide``).
+Does not know: how anything was measured, nor how an advice is shown (``widgets.decide``).
 Used by lesson 01, and again by lesson 12.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from labkit import catalogue, results
-from labkit.claims.records import BASE, BOTH, COMMANDS, DATA_SIZE, LORA, RAG, SIDE_EFFECTS
+from labkit.claims.records import (
+    BASE,
+    BOTH,
+    COMMANDS,
+    DATA_SIZE,
+    GRID,
+    LORA,
+    RAG,
+    SEARCH,
+    SIDE_EFFECTS,
+    UPDATES,
+)
 from labkit.claims.verdicts import Records
 from labkit.hardware import GIB
 from labkit.measure import bootstrap_mean
@@ -18,13 +29,11 @@ from labkit.types import Interval
 
 Change = Literal["never", "yearly", "monthly", "daily"]
 Remedy = Literal["RAG", "fine-tuning"]
-Choice = Literal["RAG", "fine-tuning", "RAG plus fine-tuning", "measure first"]
-UPDATES, SEARCH, GRID = "updates-{model}", "bench-retrieval-*", "rehearsal-grid"
-HOW = COMMANDS | {SEARCH: "python -m labkit bench retrieval", GRID: "python -m labkit bench memory"}
+Votes = dict[Remedy, bool]  # True speaks for a remedy, False against it
 NOT_YET = "not measured yet"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """What somebody needs: ``max_seconds`` an answer, ``gpu_gib`` of one card, 0 for none."""
 
@@ -46,20 +55,19 @@ class Case:
 
 @dataclass(frozen=True)
 class Reason:
-    """One trait of the case: what it speaks for, if measured, and the measurement."""
+    """One trait of the case: the measurement, what it speaks for or against, and its origin."""
 
     trait: str
     measured: str
-    speaks_for: Remedy | None = None
-    speaks_against: Remedy | None = None
+    votes: Votes = field(default_factory=dict)
     origin: str = ""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to try first, and why."""
+    """What to try first, and why: a remedy, ``RAG plus fine-tuning``, or ``measure first``."""
 
-    choice: Choice
+    choice: str
     reasons: tuple[Reason, ...]
 
 
@@ -76,16 +84,13 @@ def advise(case: Case, records: Records) -> Advice:
         The recorded runs, from ``verdicts.load_records``.
     """
     reasons = tuple(_reasons(case, records))
-    chosen = {reason.speaks_for for reason in reasons} - {
-        reason.speaks_against for reason in reasons
-    }
-    choices: dict[tuple[bool, bool], Choice] = {
-        (True, True): "RAG plus fine-tuning",
-        (True, False): "RAG",
-        (False, True): "fine-tuning",
-        (False, False): "measure first",
-    }
-    return Advice(choices["RAG" in chosen, "fine-tuning" in chosen], reasons)
+    votes = {vote for reason in reasons for vote in reason.votes.items()}
+    chosen = [
+        remedy
+        for remedy in get_args(Remedy)
+        if (remedy, True) in votes and (remedy, False) not in votes
+    ]
+    return Advice(" plus ".join(chosen) or "measure first", reasons)
 
 
 def table(advice: Advice) -> str:
@@ -97,171 +102,131 @@ def table(advice: Advice) -> str:
 def rows(advice: Advice) -> list[list[str]]:
     """Return the reasons as rows of text: trait, direction, measurement, origin."""
     return [
-        [reason.trait, _direction(reason), reason.measured, reason.origin or "–"]
+        [reason.trait, _direction(reason.votes), reason.measured, reason.origin or "–"]
         for reason in advice.reasons
     ]
 
 
-def _direction(reason: Reason) -> str:
-    if reason.speaks_against:
-        return f"against {reason.speaks_against}"
-    return reason.speaks_for or "–"
+def _direction(votes: Votes) -> str:
+    told = (remedy if speaks else f"against {remedy}" for remedy, speaks in votes.items())
+    return ", ".join(told) or "–"
 
 
 def _reasons(case: Case, records: Records) -> Iterator[Reason]:
-    if case.facts_in_documents:
-        yield _facts(records)
-    if case.changes != "never":
-        yield _changes(case, records)
-    if case.traceable:
-        yield _traceable(records)
-    if case.house_language:
-        yield _language(records)
-    if case.n_examples:
-        yield _examples(case, records)
-    yield _latency(case, records)
-    yield _size(case, records)
-    yield _hardware(case, records)
+    """Judge each trait that the case has; where a run is missing, name the command in its place."""
+    for trait, applies, needs, judge in _traits(case):
+        lacking = [pattern for pattern in needs if not records.matching(pattern)]
+        if applies and lacking:
+            yield Reason(trait, f"{NOT_YET}: {COMMANDS[lacking[0]].split(' && ')[-1]}")
+        elif applies:
+            machines = [(run["hardware"], run["date"]) for run in records.matching(needs[0])]
+            origins = (f"{m['gpu_name'] or m['cpu_name']}, {date}" for m, date in machines)
+            yield Reason(trait, *judge(case, records), "; ".join(dict.fromkeys(origins)))
 
 
-def _waiting(trait: str, records: Records, *patterns: str) -> Reason | None:
-    """Return a reason without a vote if one of the runs is missing."""
-    for pattern in patterns:
-        if not records.matching(pattern):
-            return Reason(trait, f"{NOT_YET}: {HOW[pattern].split(' && ')[-1]}")
-    return None
+Judge = Callable[[Case, Records], tuple[str, Votes]]
 
 
-def _origin(records: Records, pattern: str) -> str:
-    return _origin_of(records.matching(pattern)[0])
+def _traits(case: Case) -> list[tuple[str, bool, tuple[str, ...], Judge]]:
+    """Return each trait, whether the case has it, the runs that it needs, and who judges them."""
+    card = f"a GPU of {case.gpu_gib:g} GiB" if case.gpu_gib else "no GPU"
+    return [
+        ("the answers stand in documents", case.facts_in_documents, (RAG, BASE), _facts),
+        (f"the facts change {case.changes}", case.changes != "never", (UPDATES,), _changes),
+        ("every answer needs a source", case.traceable, (RAG,), _traceable),
+        ("answers in house format and house words", case.house_language, (LORA, RAG), _language),
+        (f"{case.n_examples} examples to train on", case.n_examples > 0, (BOTH, RAG), _examples),
+        (f"at most {case.max_seconds:g} s an answer", True, (RAG, BASE), _latency),
+        (f"{case.n_passages:,} passages", True, (SEARCH,), _size),
+        (card, True, (GRID,), _hardware),
+    ]
 
 
-def _origin_of(run: dict) -> str:
-    machine = run["hardware"]
-    return f"{machine['gpu_name'] or machine['cpu_name']}, {run['date']}"
+def _for(remedy: Remedy, speaks: bool) -> Votes:
+    return {remedy: True} if speaks else {}
 
 
-def _facts(records: Records) -> Reason:
-    trait = "the answers stand in documents"
-    if waiting := _waiting(trait, records, RAG, BASE):
-        return waiting
-    gain = records.difference(RAG, BASE, "exact_match")
+def _facts(case: Case, records: Records) -> tuple[str, Votes]:
+    gain = records.difference(RAG, BASE)
     told = f"RAG minus closed book, right answers: {gain.in_points()}"
-    return Reason(trait, told, "RAG" if gain.low > 0 else None, origin=_origin(records, RAG))
+    return told, _for("RAG", gain.low > 0)
 
 
-def _changes(case: Case, records: Records) -> Reason:
-    trait = f"the facts change {case.changes}"
-    if waiting := _waiting(trait, records, UPDATES):
-        return waiting
-    figures = records.matching(UPDATES)[0]["figures"]
-    states = figures["states"]
-    first = [Interval.of(states[name]["first_new"]) for name in ("before", "after", "newer wins")]
-    told = (
-        f"{figures['bulletins']['n_documents']} new documents taken in within "
-        f"{figures['reingest_s']:.1f} s; new value found first {first[0]} → {first[1]}, "
-        f"with a rule that newer wins {first[2]}; "
-    )
+def _changes(case: Case, records: Records) -> tuple[str, Votes]:
+    figures = records.figures(UPDATES)
+    states = (figures["states"][name] for name in ("before", "after", "newer wins"))
+    before, after, ruled = (Interval.of(state["first_new"]) for state in states)
     tuned = records.matching(SIDE_EFFECTS)
     seconds = f"{tuned[0]['figures']['trained']['retrain_s']:.0f} s" if tuned else NOT_YET
-    follows = first[2].low > first[0].high
-    return Reason(
-        trait,
-        f"{told}training again: {seconds}",
-        "RAG" if follows else None,
-        origin=_origin(records, UPDATES),
+    told = (
+        f"{figures['bulletins']['n_documents']} new documents taken in within "
+        f"{figures['reingest_s']:.1f} s; new value found first {before} → {after}, with a rule "
+        f"that newer wins {ruled}; training again: {seconds}"
     )
+    return told, _for("RAG", ruled.low > before.high)
 
 
-def _traceable(records: Records) -> Reason:
-    trait = "every answer needs a source"
-    if waiting := _waiting(trait, records, RAG):
-        return waiting
-    figures = records.matching(RAG)[0]["figures"]
-    precision, recall = (
-        Interval.of(figures[f"citation_{name}"]) for name in ("precision", "recall")
-    )
-    told = f"of its citations {precision} are right; of the proofs {recall} are cited"
-    sure = precision.low > 0.5
-    return Reason(trait, told, "RAG" if sure else None, origin=_origin(records, RAG))
+def _traceable(case: Case, records: Records) -> tuple[str, Votes]:
+    figures = records.figures(RAG)
+    right, cited = (Interval.of(figures[f"citation_{name}"]) for name in ("precision", "recall"))
+    told = f"of its citations {right} are right; of the evidence {cited} is cited"
+    return told, _for("RAG", right.low > 0.5)
 
 
-def _language(records: Records) -> Reason:
-    trait = "answers in house format and house words"
-    if waiting := _waiting(trait, records, RAG, LORA):
-        return waiting
+def _language(case: Case, records: Records) -> tuple[str, Votes]:
     gain = records.difference(LORA, RAG, "house_format")
     words = records.difference(LORA, RAG, "house_terms")
     told = f"LoRA minus RAG: format {gain.in_points()}, words {words.in_points()}"
     sure = max(gain.low, words.low) > 0 and min(gain.high, words.high) >= 0
-    return Reason(trait, told, "fine-tuning" if sure else None, origin=_origin(records, LORA))
+    return told, _for("fine-tuning", sure)
 
 
-def _examples(case: Case, records: Records) -> Reason:
-    trait = f"{case.n_examples} examples to train on"
-    if waiting := _waiting(trait, records, RAG, BOTH):
-        return waiting
-    gain = records.difference(BOTH, RAG, "exact_match")
-    told = f"RAG with LoRA minus RAG alone: {gain.in_points()}"
-    speaks = gain.low > 0
-    if sizes := records.matching(DATA_SIZE):
-        clean = [run for run in sizes[0]["figures"]["runs"] if not run["noise"]]
-        close = max((run for run in clean if run["n_examples"] <= case.n_examples),
-                    key=lambda run: run["n_examples"])  # fmt: skip
-        right = bootstrap_mean([row["exact_match"] for row in close["answers"]])
-        told += f"; a shorter training, on {close['n_examples']} examples: {right} right"
-        speaks = speaks and close["n_examples"] > 0
-    return Reason(trait, told, "fine-tuning" if speaks else None, origin=_origin(records, BOTH))
+def _examples(case: Case, records: Records) -> tuple[str, Votes]:
+    gain = records.difference(BOTH, RAG)
+    told, speaks = f"RAG with LoRA minus RAG alone: {gain.in_points()}", gain.low > 0
+    if records.matching(DATA_SIZE):
+        sizes = {run["n_examples"] for run in records.figures(DATA_SIZE)["runs"]}
+        close = max(n for n in sizes if n <= case.n_examples)
+        right = bootstrap_mean(records.cell(f"{DATA_SIZE}/{close}/0")["exact_match"])
+        told += f"; a shorter training, on {close} examples: {right} right"
+        speaks = speaks and close > 0
+    return told, _for("fine-tuning", speaks)
 
 
-def _latency(case: Case, records: Records) -> Reason:
-    trait = f"at most {case.max_seconds:g} s an answer"
-    if waiting := _waiting(trait, records, RAG, BASE):
-        return waiting
-    seconds = [
-        run["figures"]["wall_s"] / run["config"]["n_questions"]
-        for pattern in (BASE, RAG)
+def _latency(case: Case, records: Records) -> tuple[str, Votes]:
+    """Hold each remedy's recorded seconds against the wish; the base stands in for a tuned one."""
+    cells = {"closed book": BASE, "RAG": RAG, "fine-tuned, closed book": LORA}
+    seconds = {
+        name: run["figures"]["wall_s"] / run["config"]["n_questions"]
+        for name, pattern in cells.items()
         for run in records.matching(pattern)[:1]
-    ]
-    told = f"in batches, closed book {seconds[0]:.2f} s an answer, RAG {seconds[1]:.2f} s"
-    slow = seconds[1] > case.max_seconds
-    against: Remedy | None = "RAG" if slow else None
-    return Reason(trait, told, speaks_against=against, origin=_origin(records, RAG))
+    }
+    told = "in batches, " + ", ".join(f"{name} {s:.2f} s an answer" for name, s in seconds.items())
+    tuned_s = seconds.get("fine-tuned, closed book", seconds["closed book"])
+    remedies: dict[Remedy, float] = {"RAG": seconds["RAG"], "fine-tuning": tuned_s}
+    late: Votes = {remedy: False for remedy, s in remedies.items() if s > case.max_seconds}
+    return told + ("; neither reaches it" if len(late) == len(remedies) else ""), late
 
 
-def _size(case: Case, records: Records) -> Reason:
-    trait = f"{case.n_passages:,} passages"
-    if waiting := _waiting(trait, records, SEARCH):
-        return waiting
+def _size(case: Case, records: Records) -> tuple[str, Votes]:
     runs = sorted(records.matching(SEARCH), key=lambda run: run["config"]["n"])
     run = next((run for run in runs if run["config"]["n"] >= case.n_passages), runs[-1])
-    slowest = run["figures"]["runs"]["LanceDB flat"]["searches"][0]
-    told = f"exact search among {run['config']['n']:,}: {1000 * slowest['p50_s']:.0f} ms a query"
-    if case.n_passages > run["config"]["n"]:
-        told += f"; more passages: {NOT_YET}"
-    return Reason(trait, told, origin=_origin_of(run))
+    slowest_s = max(one["p50_s"] for one in run["figures"]["runs"]["LanceDB flat"]["searches"])
+    told = f"exact search among {run['config']['n']:,}: {1000 * slowest_s:.0f} ms a query"
+    more = f"; more passages: {NOT_YET}" if case.n_passages > run["config"]["n"] else ""
+    return told + more, {}
 
 
-def _hardware(case: Case, records: Records) -> Reason:
-    trait = f"a GPU of {case.gpu_gib:g} GiB" if case.gpu_gib else "no GPU"
-    if waiting := _waiting(trait, records, GRID):
-        return waiting
-    whole = [
-        point
-        for point in records.matching(GRID)[0]["figures"]["points"]
-        if point["step"]["method"] == "qlora"
-        and point["step"]["seq"] == 2048
-        and point["step"]["checkpointing"]
-    ]
-    fits = [point for point in whole if point["rehearsed_peak_bytes"] <= case.gpu_gib * GIB]
+def _hardware(case: Case, records: Records) -> tuple[str, Votes]:
+    peaks = {}
+    for point in records.figures(GRID)["points"]:
+        step = point["step"]
+        if (step["method"], step["seq"], step["checkpointing"]) == ("qlora", 2048, True):
+            peaks[point["model"]] = point["rehearsed_peak_bytes"] / GIB
+    fits = {model: gib for model, gib in peaks.items() if gib <= case.gpu_gib}
     if not fits:
         small = catalogue.SMALL_MODEL
-        least = min(point["rehearsed_peak_bytes"] for point in whole) / GIB
-        told = f"QLoRA needs {least:.1f} GiB or more beyond {small}, which trains on a CPU"
-        return Reason(trait, told, origin=_origin(records, GRID))
-    largest = max(fits, key=lambda point: point["rehearsed_peak_bytes"])
-    told = (
-        f"QLoRA of {largest['model']} fits: {largest['rehearsed_peak_bytes'] / GIB:.1f} GiB "
-        "rehearsed, 1 × 2048 tokens"
-    )
-    return Reason(trait, told, origin=_origin(records, GRID))
+        least = min(peaks.values())
+        return f"QLoRA needs {least:.1f} GiB or more beyond {small}, which trains on a CPU", {}
+    largest = max(fits, key=fits.__getitem__)
+    return f"QLoRA of {largest} fits: {fits[largest]:.1f} GiB rehearsed, 1 × 2048 tokens", {}

@@ -1,25 +1,32 @@
 """The leaderboard: one table over every recorded exam run.
 
-Knows: how recorded runs become a markdown page or lines for a terminal, and which commands repeat
-a run. Does not know: how a run came about (``sit_exam``).
-Every lesson adds a row; ``data/results/LEADERBOARD.md`` is written anew after each run.
+Knows: how recorded runs become a table, and that a markdown page, an HTML page or lines for a
+terminal; which commands repeat a run. Does not know: how a run came about (``evaluate``).
+Every lesson adds a row; nothing else writes ``data/results/LEADERBOARD.md``.
 """
 
-import itertools
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labkit import results
+from labkit.claims import verdicts
+from labkit.claims.records import why_stale
 from labkit.hardware import GIB
-from labkit.types import KINDS, Interval
+from labkit.types import KINDS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE_NAME = "LEADERBOARD.md"
-HEAD = """# Leaderboard
+HEAD = f"""# Leaderboard
 
-Written by `python -m labkit exam` from the recorded runs beside this file; not edited by hand.
+Written by `{verdicts.WRITE_COMMAND}` from the recorded runs beside this file; not edited by hand.
 Shares in percent with the bootstrap 95 % interval over questions in brackets.
 """
 METRICS = {
+    "exact_match": "right",
     "house_format": "house format",
     "citation_precision": "citation precision",
     "citation_recall": "citation recall",
@@ -28,41 +35,61 @@ METRICS = {
     "false_abstention": "refused although answerable",
     "wrong_but_confident": "wrong but confident",
 }
-SHORT = {
-    "exact_match": "right",
-    "wrong_but_confident": "wrong, sure",
-    "house_format": "house format",
-    "citation_precision": "citations right",
-    "abstention_recall": "refuses rightly",
-}
+SHORT = ["exact_match", "wrong_but_confident", "house_format", "citation_precision",
+         "abstention_recall"]  # fmt: skip
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;display:block;overflow-x:auto}
+td,th{padding:.3rem .6rem;border-bottom:1px solid #ccc;text-align:left;vertical-align:top}"""
 
 
-def write(*, folder: Path | None = None) -> Path:
+def table(runs: Sequence[dict]) -> "pd.DataFrame":
+    """Return one row a run, in their order: shares as text by kind and by metric, and its origin.
+
+    Columns: ``system``, the kinds, the keys of ``METRICS``, ``date`` (with the reason where the
+    record is stale), ``machine``, ``command``.
+    """
+    import pandas as pd
+
+    rows = []
+    for run in runs:
+        shares = run["figures"] | run["figures"]["by_kind"]
+        machine = run["hardware"]
+        where = machine["gpu_name"] or machine["cpu_name"]
+        rows.append(
+            [name_of(run)]
+            + [share_text(shares.get(name)) for name in (*KINDS, *METRICS)]
+            + [", stale: ".join(filter(None, [run["date"], why_stale(run)]))]
+            + [f"{where}, {machine['n_cores']} cores, {machine['ram_bytes'] / GIB:.0f} GiB"]
+            + [run["config"]["command"]]
+        )
+    return pd.DataFrame(rows, columns=["system", *KINDS, *METRICS, "date", "machine", "command"])
+
+
+def write(folder: Path | None = None) -> Path:
     """Write the leaderboard of all recorded exam runs and return its path."""
-    folder = folder or results.default_folder()
-    path = folder / FILE_NAME
+    path = (folder or results.default_folder()) / FILE_NAME
     results.write_atomically(path, render(results.leaderboard(folder=folder)))
     return path
 
 
 def render(runs: Sequence[dict]) -> str:
     """Return the runs as a markdown page: exact match by kind, other metrics, retrieval, origin."""
-    parts = [HEAD]
-    kinds = [*KINDS, "all"]
-    rows = [[name_of(run), *(share_text(_exact(run, kind)) for kind in kinds)] for run in runs]
-    parts.append(f"## Exact match by kind of question\n\n{results.table(['system', *kinds], rows)}")
-    rows = [[name_of(run), *(share_text(run["figures"][key]) for key in METRICS)] for run in runs]
-    parts.append(
-        "## How the answers behave\n\n" + results.table(["system", *METRICS.values()], rows)
-    )
-    with_retrieval = (run for run in runs if run["figures"].get("retrieval"))
-    parts += map(_retrieval, itertools.islice(with_retrieval, 1))
-    rows = [_origin(run) for run in runs]
-    parts.append(
-        "## Where the rows come from\n\n"
-        + results.table(["system", "date", "machine", "command"], rows)
-    )
-    return "\n\n".join(parts) + "\n"
+    board = table(runs)
+    kinds = board[["system", *KINDS, "exact_match"]].rename(columns={"exact_match": "all"})
+    behaviour = board.drop(columns="exact_match").rename(columns=METRICS)
+    origin = board.assign(command="`" + board["command"] + "`")
+    searched = [run["figures"]["retrieval"] for run in runs if run["figures"].get("retrieval")]
+    sections = [
+        ("Exact match by kind of question", kinds),
+        ("How the answers behave", behaviour[["system", *list(METRICS.values())[1:]]]),
+        *(("Retrieval: is the evidence among the hits?", _retrieval(one)) for one in searched[:1]),
+        ("Where the rows come from", origin[["system", "date", "machine", "command"]]),
+    ]
+    parts = [
+        f"## {title}\n\n{results.table(list(part), part.to_numpy().tolist())}"
+        for title, part in sections
+    ]
+    return "\n\n".join([HEAD, *parts]) + "\n"
 
 
 def commands(run: dict) -> list[str]:
@@ -74,55 +101,67 @@ def in_words(runs: Sequence[dict]) -> str:
     """Return the runs as lines for a terminal, best first, each with the commands to repeat it."""
     if not runs:
         return "No exam is recorded yet. Begin with: python -m labkit exam --system base"
-    width = max(len(name_of(run)) for run in runs)
-    lines = [f"{'system':{width}}" + "".join(f"  {head:>16}" for head in SHORT.values())]
-    for run in runs:
-        cells = (share_text(run["figures"].get(key)) for key in SHORT)
-        lines.append(f"{name_of(run):{width}}" + "".join(f"  {cell:>16}" for cell in cells))
-        lines += [f"    {command}" for command in commands(run)]
-    lines.append("Percent, 95 % interval in brackets; below each row, how to repeat it.")
-    return "\n".join(lines)
+    board = table(runs)[["system", *SHORT]].rename(columns=METRICS)
+    width = board["system"].str.len().max()
+    head, *rows = (
+        f"{name:{width}}" + "".join(f"  {cell:>19}" for cell in cells)
+        for name, *cells in [list(board), *board.to_numpy().tolist()]
+    )
+    repeated = ("\n    ".join([row, *commands(run)]) for row, run in zip(rows, runs, strict=True))
+    foot = "Percent, 95 % interval in brackets; below each row, how to repeat it."
+    return "\n".join([head, *repeated, foot])
 
 
-def standings(runs: Sequence[dict]) -> dict[str, dict[str, Interval]]:
-    """Return right and confidently wrong answers by system, for ``plots_leaderboard``."""
-    measures = {"right": "exact_match", "wrong but confident": "wrong_but_confident"}
-    return {
-        name_of(run): {name: Interval.of(run["figures"][key]) for name, key in measures.items()}
-        for run in runs
-    }
+def page(runs: Sequence[dict], judged: Sequence[verdicts.Verdict] = ()) -> str:
+    """Return runs and verdicts as one HTML page that loads nothing; every text is escaped."""
+    import pandas as pd
+
+    if not runs:
+        raise ValueError(in_words(runs))
+    board = table(runs)[["system", *SHORT, "date", "command"]].rename(columns=METRICS)
+    with pd.option_context("display.max_colwidth", None):
+        parts = [board.to_html(index=False, border=0)]
+        parts.append("<p>Percent of questions, 95 % bootstrap interval in brackets.</p>")
+        if judged:
+            claims = verdicts.table(judged).drop(columns="lesson")
+            parts += ["<h2>The claims</h2>", claims.to_html(index=False, border=0)]
+    return html("Leaderboard", "\n".join(parts))
 
 
-def _retrieval(run: dict) -> str:
-    figures = run["figures"]["retrieval"]
-    kinds = [kind for kind in [*KINDS, "all"] if kind in next(iter(figures.values()))]
-    rows = [
-        [f"{mode}, hit@{k}", *(share_text(by_kind[kind][metric]) for kind in kinds)]
-        for mode, by_kind in figures.items()
+def html(title: str, body: str) -> str:
+    """Return a whole page around a body that is HTML already."""
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}'
+        f"</title><style>{STYLE}</style></head>\n<body><h1>{escape(title)}</h1>\n{body}\n"
+        "</body></html>\n"
+    )
+
+
+def _retrieval(modes: dict) -> "pd.DataFrame":
+    """Return hit@1 and hit@5 by kind, one row a way of searching."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {"search": f"{mode}, hit@{k}"}
+        | {kind: share_text(by_kind[kind][metric]) for kind in (*KINDS, "all") if kind in by_kind}
+        for mode, by_kind in modes.items()
         for k, metric in ((1, "hit_at_1"), (5, "hit_at_k"))
-    ]
-    title = "## Retrieval: is the evidence among the hits?"
-    return f"{title}\n\n{results.table(['search', *kinds], rows)}"
-
-
-def _exact(run: dict, kind: str) -> dict | None:
-    figures = run["figures"]
-    return figures["exact_match"] if kind == "all" else figures["by_kind"].get(kind)
+    )
 
 
 def name_of(run: dict) -> str:
     """Return what a row is called: system, model, method of training, passages."""
     config = run["config"]
-    parts = [config["system"], config["model"]]
-    if "training" in config:
-        parts.append(config["training"]["method"])
-    if config["k"]:
-        parts.append(f"k = {config['k']}")
-    if config.get("reranked"):
-        parts.append("reranked")
-    if config.get("label"):
-        parts.append(config["label"])
-    return ", ".join(parts)
+    parts = [
+        config["system"],
+        config["model"],
+        config["training"]["method"] if "training" in config else "",
+        f"k = {config['k']}" if config["k"] else "",
+        "reranked" if config.get("reranked") else "",
+        config.get("label", ""),
+        "stale" if why_stale(run) else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def share_text(share: dict | None) -> str:
@@ -130,10 +169,3 @@ def share_text(share: dict | None) -> str:
     if share is None:
         return "–"
     return f"{100 * share['mean']:.0f} ({100 * share['low']:.0f}–{100 * share['high']:.0f})"
-
-
-def _origin(run: dict) -> list[str]:
-    machine = run["hardware"]
-    where = machine["gpu_name"] or machine["cpu_name"]
-    text = f"{where}, {machine['n_cores']} cores, {machine['ram_bytes'] / GIB:.0f} GiB"
-    return [name_of(run), run["date"], text, f"`{run['config']['command']}`"]

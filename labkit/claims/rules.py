@@ -1,34 +1,34 @@
-"""The thirteen claims and the rules that judge them: each a small pure function of recorded runs.
+"""The thirteen claims, and the rules for those about answers: small pure functions of records.
 
-Knows: which numbers decide the claims about answers, and where the line is drawn; the others come
-from ``verdict_training`` and ``verdict_memory``. Does not know: how a verdict is shown
-(``verdicts``) or measured. An interval that excludes zero decides; a mean never does.
-Used by ``verdicts``.
+Knows: which numbers decide, and where the line is drawn; the other rules are in ``rules_training``
+and ``rules_memory``. Does not know: how a verdict is shown (``verdicts``) or measured.
+An interval decides, never a mean; one that holds zero and a difference that matters cannot tell.
 """
 
-from collections.abc import Sequence
-
-from labkit import retrieval_metrics as ranks
+from labkit.claims import rules_memory as memory
+from labkit.claims import rules_training as training
+from labkit.claims.outcomes import Claim, Outcome, close, gains, loses, of_parts
 from labkit.claims.records import (
     BASE,
     BOTH,
+    CARDS,
     CLOSE,
     DATA_SIZE,
+    GRID,
     LORA,
-    MARGIN,
+    METHODS,
     RAG,
     SIDE_EFFECTS,
+    UPDATES,
+    VARIANTS,
+    Records,
     listed,
-    needs,
 )
-from labkit.claims.rules_memory import CLAIMS as MEMORY_CLAIMS
-from labkit.claims.rules_training import CLAIMS as TRAINING_CLAIMS
-from labkit.claims.verdicts import Claim, Outcome, Records, of_parts
 from labkit.measure import paired_difference
+from labkit.retrieval_metrics import per_question, unpack
 from labkit.types import KINDS, Interval
 
 ANSWERABLE: tuple[str, ...] = tuple(kind for kind in KINDS if kind != "unanswerable")
-LITTLE = 30  # examples
 
 
 def outside_data(records: Records) -> Outcome:
@@ -36,22 +36,12 @@ def outside_data(records: Records) -> Outcome:
     readers = {"plain reader": (RAG, BASE)}
     if records.matching(BOTH) and records.matching(LORA):
         readers["tuned reader"] = (BOTH, LORA)
-    gains = {
-        reader: {
-            kind: records.difference(*pair, "exact_match", kinds=[kind]) for kind in ANSWERABLE
-        }
+    parts = {
+        f"{kind} ({reader})": records.difference(*pair, kinds=[kind])
         for reader, pair in readers.items()
+        for kind in ANSWERABLE
     }
-    sure = {
-        reader: [kind for kind, gain in of_reader.items() if gain.low > 0]
-        for reader, of_reader in gains.items()
-    }
-    told = (f"{', '.join(kinds) or 'none'} ({reader})" for reader, kinds in sure.items())
-    return of_parts(
-        {(reader, kind): kind in sure[reader] for reader in readers for kind in ANSWERABLE},
-        "; ".join(f"{reader}: {listed(of_reader)}" for reader, of_reader in gains.items()),
-        condition=f"the question is of the kind: {'; '.join(told)}",
-    )
+    return _gains(parts, condition="the question is of the kind: {parts}")
 
 
 def house_language(records: Records) -> Outcome:
@@ -60,66 +50,44 @@ def house_language(records: Records) -> Outcome:
         "the house format": records.difference(LORA, RAG, "house_format"),
         "the house terms": records.difference(LORA, RAG, "house_terms"),
     }
-    return of_parts(
-        {name: change.low > 0 for name, change in parts.items()},
-        listed(parts),
-        condition="language means {parts}",
-    )
+    return _gains(parts, condition="language means {parts}")
 
 
-def data_quality(records: Records) -> Outcome:
-    """Judge C3: few examples against none, and 20 % noisy labels against clean ones."""
-    rows = records.matching(DATA_SIZE)[0]["figures"]["runs"]
-    clean = {row["n_examples"]: row for row in rows if not row["noise"]}
-    noisy = next(row for row in rows if row["noise"])
-    few = max(n for n in clean if 0 < n <= LITTLE)
-    parts = {
-        f"{few} examples against none": _between(clean[few], clean[0]),
-        "noisy against clean labels": _between(noisy, clean[noisy["n_examples"]]),
-    }
-    little, noise = parts.values()
-    return of_parts(
-        {"little data": not little.low > 0, "noisy labels": noise.high < 0},
-        listed(parts),
-        condition="it is about {parts}",
-    )
-
-
-def _between(one: dict, other: dict) -> Interval:
-    a, b = ({row["id"]: row["exact_match"] for row in run["answers"]} for run in (one, other))
-    shared = sorted(a.keys() & b.keys())
-    return paired_difference([a[name] for name in shared], [b[name] for name in shared])
+def _gains(parts: dict[str, Interval], *, condition: str) -> Outcome:
+    judged = {name: gains(change) for name, change in parts.items()}
+    return of_parts(judged, listed(parts), condition=condition)
 
 
 def changing_data(records: Records) -> Outcome:
-    """Judge C4: new minus old value in first place, and seconds beside re-training's."""
-    figures = records.matching("updates-{model}")[0]["figures"]
+    """Judge C4: seconds of an update beside re-training's, and new minus old value found first."""
+    figures = records.figures(UPDATES)
+    train_s = records.figures(SIDE_EFFECTS)["trained"]["retrain_s"]
     names = {"after": "new facts are only added", "newer wins": "a rule lets the newer win"}
     parts = {}
     for state, name in names.items():
         first = [row["first"] for row in figures["states"][state]["answers"]]
         new, old = ([float(place == value) for place in first] for value in ("new", "old"))
         parts[name] = paired_difference(new, old)
-    train_s = records.matching(SIDE_EFFECTS)[0]["figures"]["trained"]["retrain_s"]
-    sooner = figures["reingest_s"] < train_s
-    told = f"new minus old value first: {listed(parts)}; re-index {figures['reingest_s']:.1f} s, "
+    n = len(first)
     return of_parts(
-        {name: sooner and change.low > 0 for name, change in parts.items()},
-        f"{told}re-train {train_s:.0f} s",
-        condition="{parts}",
+        {"the cost of an update": figures["reingest_s"] < train_s}
+        | {f"the new value first where {name}": gains(gap) for name, gap in parts.items()},
+        f"new minus old value first: {listed(parts)} ({n} questions); "
+        f"re-index {figures['reingest_s']:.1f} s, re-train {train_s:.0f} s",
+        condition="it is about {parts}",
     )
 
 
 def sources(records: Records) -> Outcome:
     """Judge C5: citations, confident errors and refusals, RAG beside closed book."""
-    cited = Interval.of(records.matching(RAG)[0]["figures"]["citation_precision"])
+    cited = Interval.of(records.figures(RAG)["citation_precision"])
     invented = records.difference(RAG, BASE, "wrong_but_confident", kinds=ANSWERABLE)
-    refused = records.difference(RAG, BASE, "exact_match", kinds=["unanswerable"])
+    refused = records.difference(RAG, BASE, kinds=["unanswerable"])
     return of_parts(
         {
             "sources that are right when cited": cited.low > 0.5,
-            "fewer confident errors where an answer exists": invented.high < 0,
-            "refusals where none exists": refused.low > 0,
+            "fewer confident errors where an answer exists": loses(invented),
+            "refusals where none exists": gains(refused),
         },
         f"citations right {cited}; wrong but confident {invented.in_points()}; "
         f"refused rightly {refused.in_points()}",
@@ -129,122 +97,96 @@ def sources(records: Records) -> Outcome:
 
 def combination(records: Records) -> Outcome:
     """Judge C6: both minus RAG and both minus LoRA, exact match, by kind."""
-    parts = {
-        kind: [
-            records.difference(BOTH, other, "exact_match", kinds=[kind]) for other in (RAG, LORA)
-        ]
-        for kind in KINDS
-    }
-    whole = {
-        f"minus {name}": records.difference(BOTH, other, "exact_match")
-        for name, other in (("RAG", RAG), ("LoRA", LORA))
-    }
-    told = "; ".join(
-        f"{kind} {100 * one.mean:+.0f} and {100 * other.mean:+.0f}"
-        for kind, (one, other) in parts.items()
-    )
+    others = {"minus RAG": RAG, "minus LoRA": LORA}
+    whole = {name: records.difference(BOTH, other) for name, other in others.items()}
+    parts, told = {}, []
+    for kind in KINDS:
+        changes = [records.difference(BOTH, other, kinds=[kind]) for other in others.values()]
+        parts[kind] = min(map(gains, changes), key=[False, None, True].index)
+        told.append(f"{kind} " + " and ".join(f"{100 * one.mean:+.0f}" for one in changes))
     return of_parts(
-        {kind: all(change.low > 0 for change in changes) for kind, changes in parts.items()},
-        f"both {listed(whole)}; by kind, minus RAG and minus LoRA: {told}",
+        parts,
+        f"both {listed(whole)}; by kind, minus RAG and minus LoRA: {'; '.join(told)}",
         condition="the question is of the kind: {parts}",
     )
 
 
 def similarity(records: Records) -> Outcome:
     """Judge C7: vector, text and hybrid search, hit@1, on paraphrases (jargon) and on all."""
-    figures = records.matching("bench-rag-variants")[0]["figures"]
-    kinds = figures["kinds"]
-    found = {
-        name: ranks.per_question(ranks.unpack(figures["variants"][name]["ranks"]))["hit_at_1"]
-        for name in ("vector", "text", "hybrid")
-    }
+    import pandas as pd
 
-    def gap(one: str, other: str, wanted: Sequence[str]) -> Interval:
-        chosen = [i for i, kind in enumerate(kinds) if kind in wanted]
-        return paired_difference([found[one][i] for i in chosen], [found[other][i] for i in chosen])
-
+    figures = records.figures(VARIANTS)
+    found = pd.DataFrame(
+        {
+            name: per_question(unpack(figures["variants"][name]["ranks"]))["hit_at_1"]
+            for name in ("vector", "text", "hybrid")
+        }
+    )
+    jargon = found[[kind == "jargon" for kind in figures["kinds"]]]
+    paraphrase = paired_difference(jargon["vector"], jargon["text"])
+    added = paired_difference(found["hybrid"], found["text"])
+    alone = paired_difference(found["vector"], found["hybrid"])
     parts = {
-        "vector minus text, jargon": gap("vector", "text", ["jargon"]),
-        "hybrid minus text, all kinds": gap("hybrid", "text", KINDS),
-        "vector minus hybrid, all kinds": gap("vector", "hybrid", KINDS),
+        "vector minus text, jargon": paraphrase,
+        "hybrid minus text, all kinds": added,
+        "vector minus hybrid, all kinds": alone,
     }
-    paraphrase, added, alone = parts.values()
     return of_parts(
         {
-            "beats word search on paraphrases": paraphrase.low > 0,
-            "is added to word search": added.low > 0,
-            "works alone": alone.low > -MARGIN,
+            "beats word search on paraphrases": gains(paraphrase),
+            "is added to word search": gains(added),
+            "works alone": close(alone),
         },
         listed(parts),
         condition="similarity {parts}",
     )
 
 
-CLAIMS: tuple[Claim, ...] = tuple(
-    sorted(
-        (
-            Claim(
-                "C1",
-                "When answers need outside data, choose RAG.",
-                "with passages minus without, same reader, paired, excludes zero for a kind",
-                "05 §4, 09",
-                needs(RAG, BASE),
-                outside_data,
-            ),
-            Claim(
-                "C2",
-                "For stable, exact domain language, fine-tuning is better.",
-                "LoRA without passages minus RAG, paired, excludes zero",
-                "09",
-                needs(LORA, RAG),
-                house_language,
-            ),
-            Claim(
-                "C3",
-                "Fine-tuning needs a high-quality data set; with little data it changes little.",
-                f"at most {LITTLE} examples gain nothing sure, and noisy labels lose surely",
-                "09",
-                needs(DATA_SIZE),
-                data_quality,
-            ),
-            Claim(
-                "C4",
-                "When data change often, fine-tuning becomes awkward; RAG is flexible.",
-                "after re-indexing the new value stands first more often than the old, surely, "
-                "and sooner than after re-training",
-                "05 §5, 09",
-                needs("updates-{model}", SIDE_EFFECTS),
-                changing_data,
-            ),
-            Claim(
-                "C5",
-                "RAG lets you find the source and reduces hallucination.",
-                "citations surely right more often than not; confident errors surely fewer; "
-                "the unanswerable surely refused more often",
-                "05 §6, 09",
-                needs(RAG, BASE),
-                sources,
-            ),
-            Claim(
-                "C6",
-                "Combining RAG and fine-tuning is best.",
-                "both minus RAG and both minus LoRA exclude zero for a kind",
-                "09",
-                needs(BOTH, RAG, LORA),
-                combination,
-            ),
-            Claim(
-                "C7",
-                "A vector database searches by similarity, and that is what makes RAG work.",
-                "vector minus text on jargon and hybrid minus text exclude zero; "
-                f"vector is {CLOSE} hybrid",
-                "05 §3",
-                needs("bench-rag-variants"),
-                similarity,
-            ),
-            *TRAINING_CLAIMS,
-            *MEMORY_CLAIMS,
-        ),
-        key=lambda claim: int(claim.name[1:]),
-    )
-)
+CLAIMS = (
+    Claim("C1", "When answers need outside data, choose RAG.",
+          "05 §4, 09", (RAG, BASE), outside_data,
+          "with passages minus without, same reader, paired, excludes zero for a kind"),
+    Claim("C2", "For stable, exact domain language, fine-tuning is better.",
+          "09", (LORA, RAG), house_language,
+          "LoRA without passages minus RAG, paired, excludes zero"),
+    Claim("C3", "Fine-tuning needs a high-quality data set; with little data it changes little.",
+          "09", (DATA_SIZE,), training.data_quality,
+          f"at most {training.LITTLE} examples surely gain nothing that matters, and noisy labels "
+          f"lose surely, {training.TAKES}"),
+    Claim("C4", "When data change often, fine-tuning becomes awkward; RAG is flexible.",
+          "05 §5, 09", (UPDATES, SIDE_EFFECTS), changing_data,
+          "re-indexing is sooner than re-training, and after it the new value stands first more "
+          "often than the old, surely"),
+    Claim("C5", "RAG lets you find the source and reduces hallucination.",
+          "05 §6, 09", (RAG, BASE), sources,
+          "citations surely right more often than not; confident errors surely fewer; the "
+          "unanswerable surely refused more often"),
+    Claim("C6", "Combining RAG and fine-tuning is best.",
+          "09", (BOTH, RAG, LORA), combination,
+          "both minus RAG and both minus LoRA exclude zero for a kind"),
+    Claim("C7", "A vector database searches by similarity, and that is what makes RAG work.",
+          "05 §3", (VARIANTS,), similarity,
+          f"vector minus text on jargon and hybrid minus text exclude zero; vector is {CLOSE} "
+          "hybrid"),
+    Claim("C8", "LoRA is fast and close to full fine-tuning in quality.",
+          "08", (METHODS,), training.lora_quality,
+          f"LoRA is {CLOSE} full, at the interval's worse end, {training.TAKES}, and takes less "
+          "time"),
+    Claim("C9", "LoRA cuts memory by a low-rank update of the weight matrix.",
+          "06, 08", (GRID,), memory.lora_memory,
+          "peak of each rehearsed step at most full training's"),
+    Claim("C10", "QLoRA stores weights in 4 bits and needs much less memory.",
+          "07, 08", (GRID,), memory.qlora_memory,
+          f"peak of each rehearsed step at least {memory.MUCH}× below LoRA's"),
+    Claim("C11", "QLoRA training is about 30 % slower than LoRA.",
+          "08", (CARDS,), training.qlora_speed,
+          f"step time {training.SLOWER[0]} to {training.SLOWER[1]} times LoRA's, for each batch "
+          "and length"),
+    Claim("C12", "QLoRA uses LoRA to repair the quantization error.",
+          "08", (METHODS,), training.repaired,
+          f"NF4 surely costs exam points, and QLoRA is {CLOSE} LoRA, {training.TAKES}"),
+    Claim("C13", "QLoRA fine-tunes a 70B model on 2 GPUs where it would otherwise take 36.",
+          "11", (GRID,), memory.seventy_billion,
+          f"predicted: QLoRA on at most {memory.CLAIMED_FEW} cards, full training on "
+          f"{memory.CLAIMED_MANY} or more"),
+)  # fmt: skip

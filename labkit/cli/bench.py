@@ -1,70 +1,63 @@
-"""The door ``bench``: one subcommand a benchmark.
+"""The doors ``bench …``: one a benchmark.
 
-Knows: their names and arguments. Does not know: how anything is measured (``bench_*``).
-Used by ``__main__``.
+Knows: their names and arguments. Does not know: how anything is measured (``labkit.bench``).
 """
 
-import argparse
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 
-from labkit.cli.common import json_flag, positive, print_result
+from typer import Argument, Option, Typer
 
-# Each is a module ``bench_NAME`` with ``run()`` and ``render()``.
+from labkit.cli.common import JSON, print_result
+
+# Each is a module of ``labkit.bench`` with ``run()`` and ``render()``.
 PLAIN = {
-    "ingest": "memory against documents",
-    "rag": "variants of retrieval on the exam's questions",
-    "updates": "before and after the bulletins",
-    "injection": "planted documents, and what stops them",
-    "training": "this course's trainer beside the stock ones",
-    "memory": "predicted against rehearsed training steps",
-    "methods": "full, LoRA and QLoRA on the same examples and budget",
-    "sweeps": "LoRA's rank, alpha, targets and learning rate",
-    "data-size": "exam score against number of training examples, and wrong labels",
+    "ingest": "Memory against documents.",
+    "rag": "Variants of retrieval on the exam's questions.",
+    "updates": "Before and after the bulletins.",
+    "injection": "Planted documents, and what stops them.",
+    "training": "This course's trainer beside the stock ones.",
+    "memory": "Predicted against rehearsed training steps.",
+    "methods": "Full, LoRA and QLoRA on the same examples and budget.",
+    "sweeps": "LoRA's rank, alpha, targets and learning rate.",
+    "data-size": "Exam score against number of training examples, and wrong labels.",
 }
+bench = Typer(help="Run a benchmark and record it.", rich_markup_mode=None)
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add ``bench`` and what it can measure."""
-    bench = commands.add_parser("bench", help="run a benchmark and record it")
-    kinds = bench.add_subparsers(dest="what", required=True, metavar="WHAT")
-    for name, about in PLAIN.items():
-        plain = kinds.add_parser(name, help=about)
-        json_flag(plain)
-        plain.set_defaults(run=_plain)
-    retrieval = kinds.add_parser(
-        "retrieval", help="recall, latency, bytes: LanceDB beside faiss, hnswlib, usearch"
-    )
-    retrieval.add_argument(
-        "--sizes", nargs="+", type=positive, help="numbers of vectors (default: 10000 100000)"
-    )
-    json_flag(retrieval)
-    retrieval.set_defaults(run=_retrieval)
-    effects = kinds.add_parser("side-effects", help="what fine-tuning forgets; stale adapters")
-    effects.add_argument("--tuned", required=True, type=Path, help="folder made by finetune")
-    json_flag(effects)
-    effects.set_defaults(run=_side_effects)
+def _door(name: str) -> Callable[..., None]:
+    def run(as_json: bool = JSON) -> None:
+        module = importlib.import_module(f"labkit.bench.{name.replace('-', '_')}")
+        figures = module.run()
+        print_result(module.render(figures), figures, as_json)
+
+    return run
 
 
-def _plain(arguments: argparse.Namespace) -> int:
-    bench = importlib.import_module(f"labkit.bench.{arguments.what.replace('-', '_')}")
-    figures = bench.run()
-    print_result(bench.render(figures), figures, arguments.json)
-    return 0
+for _name, _about in PLAIN.items():
+    bench.command(_name, help=_about)(_door(_name))
 
 
-def _retrieval(arguments: argparse.Namespace) -> int:
-    from labkit.bench import retrieval as bench_retrieval
+@bench.command()
+def retrieval(
+    sizes: list[int] = Option(None, min=1, help="numbers of vectors (default: 10000 100000)"),
+    more: list[int] = Argument(None, min=1, hidden=True, metavar=""),  # those after the first
+    as_json: bool = JSON,
+) -> None:
+    """Measure recall, latency, bytes: LanceDB beside faiss, hnswlib, usearch."""
+    from labkit.bench import retrieval
 
-    figures = bench_retrieval.run(sizes=tuple(arguments.sizes or bench_retrieval.SIZES))
-    text = "\n\n".join(bench_retrieval.render(one) for one in figures)
-    print_result(text, figures, arguments.json)
-    return 0
+    figures = retrieval.run(sizes=(*(sizes or ()), *(more or ())) or retrieval.SIZES)
+    print_result("\n\n".join(map(retrieval.render, figures)), figures, as_json)
 
 
-def _side_effects(arguments: argparse.Namespace) -> int:
-    from labkit.bench import side_effects as bench_side_effects
+@bench.command()
+def side_effects(
+    tuned: Path = Option(help="folder made by finetune"), as_json: bool = JSON
+) -> None:
+    """Measure what fine-tuning forgets, and stale adapters."""
+    from labkit.bench import side_effects
 
-    figures = bench_side_effects.run(arguments.tuned)
-    print_result(bench_side_effects.render(figures), figures, arguments.json)
-    return 0
+    figures = side_effects.run(tuned)
+    print_result(side_effects.render(figures), figures, as_json)

@@ -1,59 +1,40 @@
-"""What the doors of the command line share: arguments and printing.
+"""What the doors of the command line share: types of options, checks of names, printing.
 
-Knows: argparse. Does not know: what any command does.
-Used by ``__main__`` and the ``door_*`` modules.
+Knows: typer, and which names are models. Does not know: what any command does.
+Used by every other file of this folder.
 """
 
-import argparse
 import json
+
+import typer
+
+from labkit.catalogue import CATALOGUE
 
 
 def model_name(text: str) -> str:
     """Accept a catalogue name or ``auto``."""
-    from labkit.catalogue import CATALOGUE
-
     if text != "auto" and text not in CATALOGUE:
         known = ", ".join(CATALOGUE)
-        raise argparse.ArgumentTypeError(f"there is no model {text!r}; choose one of {known}")
+        raise typer.BadParameter(f"there is no model {text!r}; choose one of {known}")
     return text
 
 
 def embedder_name(text: str) -> str:
     """Accept an embedding model of the catalogue or of a service, such as ``NAME@512``."""
-    from labkit.catalogue import CATALOGUE
-    from labkit.services.embed_services import MODELS, is_served, parse_name
+    from labkit.services.embedding import parse_name
 
     local = [card.name for card in CATALOGUE.values() if card.task == "embed"]
-    if text in local:
-        return text
-    if not is_served(text):
-        known = ", ".join([*local, *MODELS])
-        raise argparse.ArgumentTypeError(f"no model {text!r} embeds; choose one of {known}")
     try:
-        parse_name(text)
+        return text if text in local else parse_name(text) and text
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
+        raise typer.BadParameter(f"{error} On this machine: {', '.join(local)}.") from error
 
 
-def positive(text: str) -> int:
-    """Accept a whole number of 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
-
-
-def json_flag(command: argparse.ArgumentParser) -> None:
-    """Add ``--json``."""
-    command.add_argument("--json", action="store_true", help="print one JSON object instead")
-
-
-def db_flag(command: argparse.ArgumentParser, default: str = "") -> None:
-    """Add ``--db``, required unless there is a default."""
-    text = "folder of the database" + (f" (default: {default})" if default else "")
-    command.add_argument("--db", required=not default, help=text)
+JSON = typer.Option(False, "--json", help="print one JSON object instead")
+MODEL = typer.Option("auto", parser=model_name, metavar="NAME", help="catalogue name")
+PASSAGES = typer.Option(None, "-k", min=1, help="passages shown (default: what suits the model)")
 
 
 def print_result(text: str, data: object, as_json: bool) -> None:
     """Print a result as text or as one JSON object."""
-    print(json.dumps(data, ensure_ascii=False, default=str) if as_json else text)
+    typer.echo(json.dumps(data, ensure_ascii=False, default=str) if as_json else text)

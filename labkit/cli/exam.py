@@ -1,50 +1,92 @@
-"""The door ``python -m labkit exam``: one system sits the exam.
+"""The doors ``exam`` and ``leaderboard``: one system sits the exam; what was measured so far.
 
-Knows: arguments. Does not know: how an exam is sat or scored (``sit_exam``).
-Used by ``__main__``.
+Knows: arguments and where the pages go. Does not know: how an exam is sat (``evaluate``) or what a
+row or a verdict says (``claims``).
 """
 
-import argparse
+from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
-from labkit.cli.common import json_flag, model_name, positive, print_result
+from typer import Option
+
+from labkit.cli.common import JSON, MODEL, PASSAGES, print_result
+
+WRITE = "write LEADERBOARD.md and VERDICTS.md anew, beside the recorded runs"
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the command."""
-    command = commands.add_parser("exam", help="run the exam and add the score to the leaderboard")
-    command.add_argument("--system", choices=["base", "rag", "lora", "both"], default="rag")
-    command.add_argument("--tuned", type=Path, help="a folder of `finetune`, for lora and both")
-    command.add_argument(
-        "--model", default="auto", type=model_name, help="catalogue name (default: auto)"
+def exam(
+    system: Literal["base", "rag", "lora", "both"] = "rag",
+    tuned: Path = Option(None, help="a folder of `finetune`, for lora and both"),
+    model: str = MODEL,
+    k: int = PASSAGES,
+    rerank: bool = Option(False, "--rerank", help="compare passages and question token by token"),
+    label: str = Option("", help="ends the record's name; else one replaces another"),
+    limit: int = Option(None, min=1, help="N questions spread evenly over the exam; not recorded"),
+    as_json: bool = JSON,
+) -> None:
+    """Run the exam and add the score to the leaderboard."""
+    from labkit import evaluate, results
+    from labkit.claims import leaderboard
+    from labkit.rerank import course_scorer
+    from labkit.store import course
+
+    if limit is None:
+        results.refuse_fast()
+    run = evaluate.sit(
+        system,
+        model=model,
+        tuned=tuned,
+        k=k,
+        limit=limit,
+        store=course.open_course_store() if system in evaluate.OPEN_BOOK else None,
+        scorer=course_scorer() if rerank else None,
+        label=label,
+        progress=not as_json,
     )
-    command.add_argument("-k", type=positive, help="passages shown (default: what suits the model)")
-    command.add_argument(
-        "--rerank", action="store_true", help="compare passages and question token by token first"
-    )
-    command.add_argument(
-        "--label", default="", help="ends the record's name; else one replaces another"
-    )
-    command.add_argument("--limit", type=positive, help="only the first N questions; not recorded")
-    json_flag(command)
-    command.set_defaults(run=_exam)
+    if limit is None:
+        leaderboard.write()
+    print_result(evaluate.render(run), run, as_json)
 
 
-def _exam(arguments: argparse.Namespace) -> int:
-    from labkit import evaluate as sit_exam
-    from labkit import rerank
-    from labkit.store import course as course_store
+def leaderboard(
+    show_verdicts: bool = Option(False, "--verdicts", help="show the verdicts instead"),
+    html: Path = Option(None, metavar="FILE", help="write one page with all of it"),
+    write: bool = Option(False, "--write", help=WRITE),
+    as_json: bool = JSON,
+) -> None:
+    """Show the recorded exam runs and the claims' verdicts."""
+    from labkit import results
+    from labkit.claims import leaderboard, verdicts
 
-    run = sit_exam.sit(
-        arguments.system,
-        model=arguments.model,
-        tuned=arguments.tuned,
-        k=arguments.k,
-        limit=arguments.limit,
-        store=course_store.open_course_store() if arguments.system in sit_exam.OPEN_BOOK else None,
-        scorer=rerank.course_scorer() if arguments.rerank else None,
-        label=arguments.label,
-        progress=not arguments.json,
-    )
-    print_result(sit_exam.render(run), run, arguments.json)
-    return 0
+    runs = results.leaderboard()
+    wanted = show_verdicts or html or write
+    judged = verdicts.judge_all(verdicts.load_records()) if wanted else []
+    written = []
+    if html:
+        results.write_atomically(html, leaderboard.page(runs, judged))
+        written.append(html)
+    if write:
+        written += [leaderboard.write(), verdicts.write(judged)]
+    text = verdicts.in_words(judged) if show_verdicts else leaderboard.in_words(runs)
+    lines = [text, *(f"written: {path}" for path in written)]
+    print_result("\n".join(lines), _data(runs, judged), as_json)
+
+
+def _data(runs: list[dict], judged: list) -> dict:
+    from labkit.claims import leaderboard
+    from labkit.claims.records import why_stale
+
+    rows = [
+        {
+            "name": run["name"],
+            "system": leaderboard.name_of(run),
+            "figures": {key: run["figures"].get(key) for key in leaderboard.SHORT},
+            "date": run["date"],
+            "stale": why_stale(run),
+            "commands": leaderboard.commands(run),
+        }
+        for run in runs
+    ]
+    verdicts = [asdict(one) | {"claim": one.claim.name} for one in judged]
+    return {"runs": rows, "verdicts": verdicts}

@@ -1,102 +1,88 @@
-"""The door ``python -m labkit finetune``: train on the course's examples or on your own.
+"""The door ``finetune``: train on the course's examples or on your own.
 
 Knows: arguments. Does not know: how anything is trained (``train``).
 """
 
-import argparse
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from typer import Context, Option
+
 from labkit import settings
-from labkit.cli.common import json_flag, model_name, positive, print_result
+from labkit.cli.common import JSON, MODEL, print_result
+from labkit.types import Method
 
 if TYPE_CHECKING:
     from labkit.types import Example, TrainResult
 
 COURSE_DATA = ("closed-book", "open-book", "both-books", "contrast", "evidence")
+DATA = f"""your own JSONL, or one of the course's sets: {", ".join(COURSE_DATA)};
+contrast: open book, half of the questions also without their evidence;
+evidence: open book, never without it"""
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """Add the command."""
-    command = commands.add_parser(
-        "finetune", help="train full, LoRA or QLoRA; resumes after a kill"
-    )
-    command.add_argument("--method", choices=["full", "lora", "qlora"], default="lora")
-    command.add_argument(
-        "--data",
-        default="both-books",
-        help=f"your own JSONL, or one of the course's sets: {', '.join(COURSE_DATA)} (default: "
-        "both-books); contrast: open book, half of the questions also without their evidence; "
-        "evidence: open book, never without it",
-    )
-    command.add_argument("--out", required=True, type=Path, help="folder of this run alone")
-    command.add_argument("--model", default="auto", type=model_name)
-    command.add_argument("--rank", type=positive, default=16)
-    command.add_argument("--alpha", type=positive, default=32, help="scale is alpha / rank")
-    command.add_argument("--learning-rate", type=float, help="default: 1e-3, for full 5e-5")
-    command.add_argument("--epochs", type=positive, default=1)
-    command.add_argument("--batch", type=positive, default=8)
-    command.add_argument("--seq", type=positive, default=1024, help="most tokens an example")
-    command.add_argument("--checkpointing", action="store_true", help="less memory, more time")
-    command.add_argument("-k", type=positive, default=3, help="passages an open-book example")
-    command.add_argument(
-        "--rerank", action="store_true", help="draw the passages as exam --rerank shows them"
-    )
-    command.add_argument("--seed", type=int, default=0)
-    json_flag(command)
-    command.set_defaults(run=_finetune)
-
-
-def _finetune(arguments: argparse.Namespace) -> int:
+def finetune(
+    context: Context,
+    model: str = MODEL,
+    method: Method = "lora",
+    data: str = Option("both-books", help=DATA),
+    rank: int = Option(16, min=1),
+    alpha: int = Option(32, min=1, help="scale is alpha / rank"),
+    learning_rate: float = Option(None, help="default: 1e-3, for full 5e-5"),
+    epochs: int = Option(1, min=1),
+    batch: int = Option(8, min=1),
+    seq: int = Option(1024, min=1, help="most tokens an example"),
+    k: int = Option(3, "-k", min=1, help="passages an open-book example"),
+    seed: int = 0,
+    checkpointing: bool = Option(False, "--checkpointing", help="less memory, more time"),
+    rerank: bool = Option(False, "--rerank", help="draw passages as exam --rerank shows them"),
+    out: Path = Option(help="folder of this run alone"),
+    as_json: bool = JSON,
+) -> None:
+    """Train full, LoRA or QLoRA; resumes after a kill."""
     from labkit import catalogue, hardware, train
 
-    model = arguments.model
     if model == "auto":
         model = catalogue.choose(hardware.detect()).model
     config = train.TrainConfig(
         model=model,
-        method=arguments.method,
-        rank=arguments.rank,
-        alpha=arguments.alpha,
-        learning_rate=arguments.learning_rate,
-        n_epochs=arguments.epochs,
-        batch_size=arguments.batch,
-        max_tokens=arguments.seq,
-        checkpointing=arguments.checkpointing,
-        seed=arguments.seed,
-        command=command_of(arguments, model),
+        method=method,
+        rank=rank,
+        alpha=alpha,
+        learning_rate=learning_rate,
+        n_epochs=epochs,
+        batch_size=batch,
+        max_tokens=seq,
+        checkpointing=checkpointing,
+        seed=seed,
+        command=command_of(context, model),
     )
-    examples = load_examples(
-        arguments.data, k=arguments.k, rerank=arguments.rerank, seed=arguments.seed
-    )
-    show = None if arguments.json else print_step
-    result = train.train(examples, arguments.out, config, on_step=show)
+    examples = load_examples(data, k=k, rerank=rerank, seed=seed)
+    result = train.train(examples, out, config, on_step=None if as_json else print_step)
     row = {name: value for name, value in asdict(result).items() if name != "log"}
-    print_result(render(result), row | {"final_loss": result.log[-1]["loss"]}, arguments.json)
-    return 0
+    print_result(render(result), row | {"final_loss": result.log[-1]["loss"]}, as_json)
 
 
-def command_of(arguments: argparse.Namespace, model: str) -> str:
+def command_of(context: Context, model: str) -> str:
     """Return the line that repeats this run, with what differs from the defaults."""
-    options = {
-        "--model": model,
-        "--method": arguments.method,
-        "--data": settings.shown(arguments.data),
-    }
-    usual = {"--rank": 16, "--alpha": 32, "--learning-rate": None, "--epochs": 1, "--batch": 8,
-             "--seq": 1024, "-k": 3, "--seed": 0}  # fmt: skip
-    given = {name: vars(arguments)[name.strip("-").replace("-", "_")] for name in usual}
-    options |= {name: value for name, value in given.items() if value != usual[name]}
-    words = [f"{name} {value}" for name, value in options.items()]
-    words += ["--checkpointing"] * arguments.checkpointing + ["--rerank"] * arguments.rerank
-    words.append(f"--out {settings.shown(arguments.out)}")
-    return f"python -m labkit finetune {' '.join(words)}"
+    values = context.params | {"model": model}
+    words = ["python -m labkit finetune"]
+    for option in context.command.params:
+        name, value = str(option.name), values[str(option.name)]
+        if name in ("data", "out"):
+            value = settings.shown(value)
+        always = name in ("model", "method", "data", "out")
+        if name != "as_json" and (always or value != option.default):
+            words.append(option.opts[0] if value is True else f"{option.opts[0]} {value}")
+    return " ".join(words)
 
 
 def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "list[Example]":
     """Return the course's training examples by name, or those of a JSONL file."""
     from labkit import exam, training_data
+    from labkit.rerank import Reranked, course_scorer
+    from labkit.store import course
 
     if data not in COURSE_DATA:
         path = Path(data)
@@ -107,46 +93,34 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
         return training_data.read_examples(path)
     questions = exam.load_exam("train")
     answerable = [question for question in questions if question.evidence]
-    examples = []
-    if data in ("closed-book", "both-books"):
-        examples += training_data.closed_book_examples(answerable)
-    if data != "closed-book":
-        from labkit.rerank import Reranked, course_scorer
-        from labkit.store.course import open_course_store
-
-        store = open_course_store()
-        searcher = Reranked(store, course_scorer()) if rerank else store
-        if data == "contrast":
-            examples += training_data.contrast_examples(questions, searcher, k=k, seed=seed)
-        elif data == "evidence":
-            examples += training_data.open_book_examples(
-                answerable, searcher, k=k, absent_share=0, seed=seed
-            )
-        else:
-            examples += training_data.open_book_examples(questions, searcher, k=k, seed=seed)
-    return examples
+    if data == "closed-book":
+        return training_data.closed_book_examples(answerable)
+    store = course.open_course_store()
+    searcher = Reranked(store, course_scorer()) if rerank else store
+    if data == "contrast":
+        return training_data.contrast_examples(questions, searcher, k=k, seed=seed)
+    if data == "evidence":
+        return training_data.open_book_examples(
+            answerable, searcher, absent_share=0, k=k, seed=seed
+        )
+    closed = training_data.closed_book_examples(answerable) if data == "both-books" else []
+    return closed + training_data.open_book_examples(questions, searcher, k=k, seed=seed)
 
 
 def print_step(step: dict) -> None:
     """Print one line a step, as a terminal without cursor movement wants it."""
-    speed = step["tokens"] / step["seconds"]
-    print(
-        f"step {step['step']:4}/{step['n_steps']}  loss {step['loss']:.3f}  "
-        f"{step['seconds']:.1f} s  {speed:.0f} tokens/s",
-        flush=True,
-    )
+    pace = f"{step['seconds']:.1f} s  {step['tokens'] / step['seconds']:.0f} tokens/s"
+    print(f"step {step['step']:4}/{step['n_steps']}  loss {step['loss']:.3f}  {pace}", flush=True)
 
 
 def render(result: "TrainResult") -> str:
     """Return what a run gave, as lines for a terminal."""
     peaks = ", ".join(f"{b / 2**30:.2f} GiB {name}" for name, b in result.peak_bytes.items())
-    return "\n".join(
-        (
-            f"{result.config.method}: loss {result.log[0]['loss']:.3f} → "
-            f"{result.log[-1]['loss']:.3f} in {len(result.log)} steps, {result.train_s:.0f} s, "
-            f"{result.n_tokens / result.train_s:.0f} tokens/s, peak {peaks}",
-            f"trained {result.n_trainable:,} of {result.n_parameters:,} parameters; "
-            f"saved {result.saved_bytes / 2**20:.1f} MiB in {result.folder}",
-            f"Examine it with: python -m labkit exam --system both --tuned {result.folder}",
-        )
+    return (
+        f"{result.config.method}: loss {result.log[0]['loss']:.3f} → "
+        f"{result.log[-1]['loss']:.3f} in {len(result.log)} steps, {result.train_s:.0f} s, "
+        f"{result.n_tokens / result.train_s:.0f} tokens/s, peak {peaks}\n"
+        f"trained {result.n_trainable:,} of {result.n_parameters:,} parameters; "
+        f"saved {result.saved_bytes / 2**20:.1f} MiB in {result.folder}\n"
+        f"Examine it with: python -m labkit exam --system both --tuned {result.folder}"
     )

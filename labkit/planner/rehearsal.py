@@ -61,7 +61,7 @@ def rehearse(shape: ModelShape, step: StepConfig) -> Rehearsal:
     start = time.perf_counter()
     model = random_models.build(shape, step)
     random_models.fill_bitsandbytes_tables()
-    with FakeTensorMode(allow_non_fake_inputs=True), _unpacked():
+    with FakeTensorMode(allow_non_fake_inputs=True), _one_text_a_row():
         random_models.materialize(model)
         optimizer = random_models.make_optimizer(model, step)
         _fill_states(model, optimizer)
@@ -76,13 +76,27 @@ def rehearse(shape: ModelShape, step: StepConfig) -> Rehearsal:
     )
 
 
-def _unpacked() -> Any:
-    """Answer for transformers what it cannot read off fake positions: one text a row, no mask."""
-    from unittest import mock
+@contextmanager
+def _one_text_a_row() -> Iterator[None]:
+    """Spare transformers a look at the positions: fake ones have no values to read.
 
-    return mock.patch(
-        "transformers.masking_utils.find_packed_sequence_indices", lambda position_ids: None
-    )
+    It looks whether several texts are packed into one row, which they never are here, and has no
+    option for that; so its function is replaced while a step runs. Tried with transformers 5.23.
+    """
+    from transformers import __version__, masking_utils
+
+    name = "find_packed_sequence_indices"
+    if not hasattr(masking_utils, name):
+        raise RuntimeError(
+            f"transformers {__version__} has no masking_utils.{name}, which a rehearsal replaces; "
+            "use a version from 4.56 to 5.23, or plan without --rehearse."
+        )
+    original = getattr(masking_utils, name)
+    setattr(masking_utils, name, lambda position_ids: None)
+    try:
+        yield
+    finally:
+        setattr(masking_utils, name, original)
 
 
 def _fill_states(model: Any, optimizer: Any) -> None:

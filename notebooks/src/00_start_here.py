@@ -132,7 +132,7 @@ print(f"{hello.n_new_tokens} tokens at {pace:.1f} tokens per second")
 # one.
 
 # %%
-from labkit import exam
+from labkit import answer_metrics, exam
 
 questions = {question.id: question for question in exam.load_exam("test")}
 four = [questions[name] for name in ("test-057", "test-047", "test-213", "test-257")]
@@ -152,7 +152,7 @@ for question in four:
 
 # %%
 def mark(question: exam.Question, text: str) -> str:
-    right = exam.score_answer(question, text, citations=[]).exact_match
+    right = answer_metrics.score_answer(question, text, citations=[]).exact_match
     return "✓" if right else "✗"
 
 
@@ -256,11 +256,10 @@ for hit in store.search(pressure.question, k=3):
 # judges another.
 
 # %%
-from labkit import evaluate as sit_exam
-from labkit import settings
+from labkit import evaluate, settings
 
 n_asked = 4 if settings.fast() else 12
-sample = sit_exam.every_nth(list(questions.values()), n_asked)
+sample = evaluate.every_nth(list(questions.values()), n_asked)
 asked = [question.question for question in sample]
 print(f"{len(sample)} of {len(questions)} questions: {', '.join(q.kind for q in sample)}")
 
@@ -274,27 +273,26 @@ print(f"{len(sample)} of {len(questions)} questions: {', '.join(q.kind for q in 
 # Commit to one before you run the cell.
 
 # %%
-from labkit import answer_metrics as evaluate_answers
-
 closed = [generation.text for generation in rag.answer_closed_book(asked, llm)]
 opened = rag.answer_batch(asked, store, llm)
 
 texts = {"model alone": closed, "with RAG": [answer.text for answer in opened]}
 marks = {
-    system: [exam.score_answer(q, text, citations=[]) for q, text in zip(sample, said, strict=True)]
+    system: [
+        answer_metrics.score_answer(q, text, citations=[])
+        for q, text in zip(sample, said, strict=True)
+    ]
     for system, said in texts.items()
 }
-shares = {
-    system: evaluate_answers.average(scores, "exact_match") for system, scores in marks.items()
-}
+shares = {system: answer_metrics.average(scores, "exact_match") for system, scores in marks.items()}
 for system, share in shares.items():
     print(f"{system}: {share}, n = {share.n}")
 
 # %%
-from labkit.classroom.figures import plots
+from labkit.classroom import figures
 
 gain = round(100 * (shares["with RAG"].mean - shares["model alone"].mean))
-plots.bars(
+figures.bars(
     {system: {"exact match": share} for system, share in shares.items()},
     title=f"The papers in the prompt: {gain:+d} points on {len(sample)} questions",
     ylabel="right answers (%)",
@@ -316,7 +314,7 @@ plots.bars(
 # %%
 def value_was_shown(question: exam.Question, answer: rag.Answer) -> bool:
     passages = " ".join(hit.passage for hit in answer.hits)
-    return all(exam.contains_value(passages, value) for value in question.values)
+    return all(answer_metrics.contains_value(passages, value) for value in question.values)
 
 
 pairs = [(q, a) for q, a in zip(sample, opened, strict=True) if q.values]
@@ -363,9 +361,8 @@ if len(measured) == len(files):
     pages = measured["with RAG"]["figures"]["retrieval"]["hybrid"]
     parts["right page found"] = {kind: interval(pages[kind]["hit_at_1"]) for kind in pages}
     finding = ", ".join(f"{name} {100 * part['all'].mean:.0f} %" for name, part in parts.items())
-    kinds = {kind: kind.replace("un", "un-\n") for kind in (*exam.KINDS, "all")}
-    axes = plots.bars(
-        {label: {name: parts[name].get(kind) for name in parts} for kind, label in kinds.items()},
+    axes = figures.bars(
+        {kind: {name: parts[name].get(kind) for name in parts} for kind in (*exam.KINDS, "all")},
         title=f"The whole exam: {finding}",
         ylabel="share of questions (%)",
         caption=f"95 % interval; {llm.name}; recorded {origin_of(measured['with RAG'])}",
@@ -405,9 +402,10 @@ share_of_model = with_rag["generate"] / sum(with_rag.values())
 print(f"model alone {sum(bare.values()):.2f} s, with RAG {sum(with_rag.values()):.2f} s an answer")
 
 # %%
-plots.stages(
+figures.stacked(
     {"with RAG": with_rag, "model alone": bare},
     title=f"The model takes {100 * share_of_model:.0f} % of a RAG answer's time",
+    xlabel="seconds",
     caption=f"mean of {len(four)} answers, one at a time; {llm.name}; this run, {where}",
 ).figure
 
@@ -563,7 +561,7 @@ def claim_row(claim: str, metric: str, found: dict, origin: str, how: str) -> li
 # %%
 rows = []
 for claim, metric in (("C1", "exact_match"), ("C5", "wrong_but_confident")):
-    live = {name: evaluate_answers.average(scores, metric) for name, scores in marks.items()}
+    live = {name: answer_metrics.average(scores, metric) for name, scores in marks.items()}
     rows.append(claim_row(claim, metric, live, f"{time.strftime('%Y-%m-%d')}, {where}", "measured"))
     for system, run in measured.items():
         past = {system: interval(run["figures"][metric])}

@@ -40,6 +40,7 @@
 # The builder replaces this cell.
 
 # %%
+import datetime
 import textwrap
 import time
 
@@ -180,13 +181,14 @@ print(f"largest difference from sentence_transformers: {largest_difference:.0e}"
 assert largest_difference < 1e-5
 
 # %%
-from labkit.classroom.figures import plots
+from labkit.classroom import figures
 
 others = np.where(np.eye(len(sentences), dtype=bool), -1, similarity)
 n_found = sum(others[i].argmax() == i + 1 for i in range(0, len(sentences), 2))
-labels = [short(sentence, 38) for sentence in sentences]
+labels = [f"{i}  {short(sentence, 38)}" for i, sentence in enumerate(sentences, 1)]
+rows = {label: dict(enumerate(row, 1)) for label, row in zip(labels, similarity, strict=True)}
 title = f"For {n_found} of {len(trio)} questions, the nearest sentence is the answer"
-plots.similarity_map(similarity, labels, title=title).figure
+figures.heat(rows, title=title, xlabel="cosine similarity", form="{:.2f}", limits=(0, 1)).figure
 
 # %% [markdown]
 # **Explain.** It was b. A cosine well below 1 is enough, as long as every other sentence scores
@@ -586,7 +588,7 @@ for state in (states[0], *(state for state in states if state.tags), states[-1])
 # catches up.
 
 # %%
-from labkit.exam import contains_value
+from labkit.answer_metrics import contains_value
 
 greasing = exam["test-219"]
 print(greasing.question, f"Right since the bulletin: {greasing.values[0]}")
@@ -676,14 +678,12 @@ for measure in ("hit_at_1", "hit_at_k"):
         print(f"{kind:10}" + "".join(f"{share!s:>16}" for share in shares))
 
 # %%
-import datetime
-
 today = datetime.date.today().isoformat()
 caption = f"{len(asked)} exam questions, 95 % bootstrap intervals, {today}"
 bars = {kind: {mode: summary[mode][kind]["hit_at_k"] for mode in summary} for kind in kinds}
 worst = min(kinds, key=lambda kind: bars[kind]["vector"].mean)
 title = f"hit@5: vectors are weakest on questions of the kind '{worst}'"
-plots.bars(bars, title=title, ylabel="hit@5 (%)", caption=caption).figure
+figures.bars(bars, title=title, ylabel="hit@5 (%)", caption=caption).figure
 
 # %% [markdown]
 # Averages hide who finds what. The same questions, one by one: which were found among five by
@@ -715,7 +715,7 @@ rows_by_kind = {
 }
 n_vector, n_text = parts["only vector"].sum(), parts["only text"].sum()
 title = f"Only vectors find {n_vector} questions, only words find {n_text}"
-plots.counts(rows_by_kind, title=title, xlabel="share of each kind (%), counts in the bars").figure
+figures.stacked(rows_by_kind, title=title, xlabel="share of each kind (%)", counts=True).figure
 
 # %%
 from labkit.measure import bootstrap_mean
@@ -758,13 +758,14 @@ n_astray = sum(group != "table row" for group in nearest_groups)
 centre = matrix.mean(axis=0)
 directions = np.linalg.svd(matrix - centre, full_matrices=False)[2][:2]  # (2, d)
 points = (np.vstack([matrix, table_vectors]) - centre) @ directions.T  # (n, 2)
-title = f"{n_astray} of {len(table_questions)} questions about tables land nearest to prose"
-plots.meaning_map(
-    points,
-    groups + ["question about a table"] * len(table_questions),
-    title=title,
+of_point = np.array(groups + ["question about a table"] * len(table_questions))
+figures.lines(
+    {group: points[of_point == group] for group in dict.fromkeys(of_point)},
+    title=f"{n_astray} of {len(table_questions)} questions about tables land nearest to prose",
     xlabel="first direction",
     ylabel="second direction",
+    joined=False,
+    from_zero=False,
 ).figure
 
 # %% [markdown]

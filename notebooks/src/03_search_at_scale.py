@@ -51,8 +51,8 @@ import numpy as np
 from labkit import hardware, results, settings
 from labkit.bench import retrieval as bench_retrieval
 from labkit.bench import vectors as bench_vectors
+from labkit.classroom import figures
 from labkit.classroom.checks import lesson_03 as check
-from labkit.classroom.figures import plots
 from labkit.store import index as ann_tables
 
 started_s = time.perf_counter()
@@ -128,12 +128,12 @@ for n in sizes:
 # %%
 times_more = timed[-1][1] / timed[-2][1]
 title = f"{sizes[-1] // sizes[-2]} × the vectors: {times_more:.0f} × the time"
-plots.lines(
+figures.lines(
     {"exact": timed},
     title=title,
     xlabel="vectors",
     ylabel="milliseconds a query",
-    log=True,
+    log="xy",
     caption=f"NumPy, clustered synthetic vectors, {machine}, {today}",
 ).figure
 
@@ -270,7 +270,7 @@ print(*(f"{n:3} of {n_partitions} partitions: recall {r:.3f}" for n, r in ivf_re
 enough = next(n for n, recall in ivf_recall.items() if recall >= 0.95)
 title = f"Recall 0.95 takes {enough} of {n_partitions} partitions"
 points = [(100 * n / n_partitions, recall) for n, recall in ivf_recall.items()]
-plots.lines(
+figures.lines(
     {"IVF": points, "random sample": [(0, 0), (100, 1)]},
     title=title,
     xlabel="share of the partitions looked into (%)",
@@ -474,25 +474,23 @@ if middle:
 # - c) exact search
 
 # %%
-from labkit.classroom.figures import search as plots_search
-
 searches = bench_retrieval.searches(middle["figures"]) if middle else []
-front = plots_search.pareto_front(searches)
+front = figures.pareto_front(searches)
 on_front = list(dict.fromkeys(search["kind"] for search in front))
 
 # %%
 caption = where_and_when(middle) if middle else "not recorded yet"
 title = f"One query a call, 100,000 vectors: {', '.join(on_front) or 'nothing'} on the front"
-plots_search.recall_latency(searches, title=title, caption=caption).figure
+figures.recall_latency(searches, title=title, caption=caption).figure
 
 # %% [markdown]
 # The same searches, 200 queries in one call:
 
 # %%
-front = plots_search.pareto_front(searches, latency="batch_s")
+front = figures.pareto_front(searches, latency="batch_s")
 on_front = list(dict.fromkeys(search["kind"] for search in front))
 title = f"200 queries a call: {', '.join(on_front) or 'nothing'} on the front"
-plots_search.recall_latency(searches, latency="batch_s", title=title, caption=caption).figure
+figures.recall_latency(searches, latency="batch_s", title=title, caption=caption).figure
 
 # %%
 good = [search for search in searches if search["recall"] >= 0.95]
@@ -649,12 +647,12 @@ for n in batch_sizes:
     )
     curve.append((n, 1e3 * call_s / n))
 gain = curve[0][1] / curve[-1][1]
-plots.lines(
+figures.lines(
     {"IVF_SQ": curve},
     title=f"{batch_sizes[-1]} queries a call: each takes 1/{gain:.0f} of the time",
     xlabel="queries a call",
     ylabel="milliseconds a query",
-    log=True,
+    log="xy",
     caption=f"{2 * n_half} clustered synthetic vectors, {machine}, {today}",
 ).figure
 

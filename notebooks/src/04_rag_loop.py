@@ -180,10 +180,9 @@ asked = [q for q in train if q.kind == "lookup" and {e.document for e in q.evide
 print(f"{len(chunks)} chunks of {len(manuals)} manuals, {len(asked)} lookup questions about them")
 
 # %%
-from labkit import measure
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import measure, retrieval_metrics
 
-holds = evaluate_retrieval.holds_evidence
+holds = retrieval_metrics.holds_evidence
 queries = embedder.encode_queries([q.question for q in asked])
 for name in ("text", "passage"):
     vectors = embedder.encode_documents([getattr(chunk, name) for chunk in chunks])
@@ -230,7 +229,7 @@ print(f"\nRight answer: {case.answer}")
 pool = train[:: 6 if settings.fast() else 1]
 deep = store.search_many([q.question for q in pool], k=10, mode=rag.DEFAULTS.mode)
 answerable = [(q, found) for q, found in zip(pool, deep, strict=True) if q.evidence]
-relevant = [(q.kind, evaluate_retrieval.relevance(q, found)) for q, found in answerable]
+relevant = [(q.kind, retrieval_metrics.relevance(q, found)) for q, found in answerable]
 
 
 def share_found(kind, k):
@@ -239,11 +238,11 @@ def share_found(kind, k):
 
 
 # %%
-from labkit.classroom.figures import plots
+from labkit.classroom import figures
 
 today = time.strftime("%Y-%m-%d")
 kinds = dict.fromkeys(kind for kind, _ in relevant)
-plots.lines(
+figures.lines(
     {kind: [(k, 100 * share_found(kind, k)) for k in range(1, 11)] for kind in kinds},
     title=f"The proof comes first for {share_found('all', 1):.0%} of the questions, "
     f"within ten for {share_found('all', 10):.0%}",
@@ -372,7 +371,7 @@ check.build_prompt(build_prompt)
 # - c) something else that is wrong
 
 # %%
-from labkit import answer_metrics as diagnose
+from labkit import answer_metrics
 
 n_new, n_few = (24, 1) if settings.fast() else (rag.DEFAULTS.max_new_tokens, 16)
 
@@ -382,8 +381,8 @@ def ask(question, shown):
 
 
 # %%
-split = {q.id: diagnose.proof_and_twins(q, found) for q, found in answerable}
-split[case.id] = diagnose.proof_and_twins(case, ten)
+split = {q.id: answer_metrics.proof_and_twins(q, found) for q, found in answerable}
+split[case.id] = answer_metrics.proof_and_twins(case, ten)
 able = [q for q, _ in answerable if q.kind == "lookup" and all(split[q.id]) and q is not case]
 few = [case, *able[:: len(able) // n_few][:n_few]]
 reading = {
@@ -401,9 +400,11 @@ for name, pairs in reading.items():
     written[name] = [one_line(generation.text) for generation in batch]
     rows = [(text, q, passages) for text, (q, passages) in zip(written[name], pairs, strict=True)]
     told += [(text, passages) for text, _, passages in rows if passages]
-    n_right = sum(exam.score_answer(q, text, citations=[]).exact_match for text, q, _ in rows[1:])
-    copied = sum(diagnose.copies_numbers(*row) for row in rows[1:])
-    silent = sum(exam.abstains(text) for text, _, _ in rows[1:])
+    n_right = sum(
+        answer_metrics.score_answer(q, text, citations=[]).exact_match for text, q, _ in rows[1:]
+    )
+    copied = sum(answer_metrics.copies_numbers(*row) for row in rows[1:])
+    silent = sum(answer_metrics.abstains(text) for text, _, _ in rows[1:])
     print(f"{name:11} of {n_few}: {n_right:.0f} right, {copied} copied, {silent} abstain")
 
 # %% [markdown]
@@ -457,7 +458,7 @@ print(f"{sum(bool(cited(text)) for text, _ in told)} of {len(told)} answers cite
 def check_by_hand(text, hits):
     """Return the ids that hold, and those that were invented."""
     shown, written = [hit.document_id for hit in hits], cited(text)
-    if not written and not exam.abstains(text):
+    if not written and not answer_metrics.abstains(text):
         return [hit.document_id for hit in hits if rag.supports(hit.passage, text)][:1], []
     return [n for n in written if n in shown], [n for n in written if n not in shown]
 
@@ -582,7 +583,7 @@ by_rank = [found[0].score for found in deep]
 near = store.search_many([q.question for q in pool], k=1, mode="vector")
 by_cosine = [found[0].score for found in near]
 for name, scores in ((rag.DEFAULTS.mode, by_rank), ("vector", by_cosine)):
-    won = diagnose.share_of_pairs_won(scores, has_answer)
+    won = retrieval_metrics.share_of_pairs_won(scores, has_answer)
     print(f"{name:7} scores {min(scores):.3f} to {max(scores):.3f}; answerable wins {won:.0%}")
 
 # %% [markdown]
@@ -591,12 +592,12 @@ for name, scores in ((rag.DEFAULTS.mode, by_rank), ("vector", by_cosine)):
 # it makes two kinds of error, and you can only trade one for the other.
 
 # %%
-threshold = diagnose.balanced_threshold(by_cosine, has_answer)
-refused, fooled = diagnose.threshold_errors(by_cosine, has_answer, threshold)
+threshold = retrieval_metrics.balanced_threshold(by_cosine, has_answer)
+refused, fooled = retrieval_metrics.threshold_errors(by_cosine, has_answer, threshold)
 grid = [0.40 + 0.02 * step for step in range(24)]
-errors = [diagnose.threshold_errors(by_cosine, has_answer, cut) for cut in grid]
+errors = [retrieval_metrics.threshold_errors(by_cosine, has_answer, cut) for cut in grid]
 series = ("answerable, but refused", "unanswerable, but answered")
-plots.lines(
+figures.lines(
     {n: [(t, 100 * e[i]) for t, e in zip(grid, errors, strict=True)] for i, n in enumerate(series)},
     title=f"Where the errors balance, the rule refuses {refused:.0%} of the answerable\n"
     f"and answers {fooled:.0%} of the unanswerable questions",
@@ -613,7 +614,7 @@ plots.lines(
 test = exam.load_exam("test")[:: 6 if settings.fast() else 1]
 near = store.search_many([q.question for q in test], k=1, mode="vector")
 values, flags = [found[0].score for found in near], [bool(q.evidence) for q in test]
-refused, fooled = diagnose.threshold_errors(values, flags, threshold)
+refused, fooled = retrieval_metrics.threshold_errors(values, flags, threshold)
 print(f"{len(test)} test questions, threshold {threshold:.2f}:")
 print(f"{refused:.0%} of the answerable refused, {fooled:.0%} of the unanswerable answered")
 
@@ -667,12 +668,11 @@ check.choose_threshold(choose_threshold)
 # Commit to one before you run.
 
 # %%
-from labkit import evaluate as sit_exam
-from labkit import results
+from labkit import evaluate, results
 
 n_sample, live, recorded = 2 if settings.fast() else 16, {}, {}
 for name, system in (("closed book", "base"), ("RAG", "rag")):
-    live[name] = sit_exam.sit(system, limit=n_sample, store=store, llm=llm)
+    live[name] = evaluate.sit(system, limit=n_sample, store=store, llm=llm)
     recorded[name] = results.load(f"exam-{system}-{llm.name.lower()}")
 
 
@@ -695,7 +695,7 @@ print(f"From here on: {origin}")
 # %%
 share = {name: run["figures"]["exact_match"]["mean"] for name, run in runs.items()}
 kinds_sat = {name: run["figures"]["by_kind"] for name, run in runs.items()}
-plots.bars(
+figures.bars(
     {kind: {who: interval(kinds_sat[who].get(kind)) for who in runs} for kind in exam.KINDS},
     title=f"Right answers: {share['closed book']:.0%} closed book, {share['RAG']:.0%} with RAG",
     ylabel="questions answered right (%)",
@@ -715,15 +715,18 @@ was_right = {row["id"]: bool(row["exact_match"]) for row in runs["RAG"]["figures
 sat = [q for q in exam.load_exam("test") if q.id in was_right and q.evidence]
 k = runs["RAG"]["config"]["k"]
 shown_then = store.search_many([q.question for q in sat], k=k, mode=rag.DEFAULTS.mode)
-blame = {q.kind: dict.fromkeys(diagnose.VERDICTS, 0) for q in sat}
+blame = {q.kind: dict.fromkeys(answer_metrics.FAULTS, 0) for q in sat}
 for question, passages in zip(sat, shown_then, strict=True):
-    blame[question.kind][diagnose.find_fault(question, passages, right=was_right[question.id])] += 1
+    blame[question.kind][
+        answer_metrics.find_fault(question, passages, right=was_right[question.id])
+    ] += 1
 
-_, unread, unfound = (sum(row[name] for row in blame.values()) for name in diagnose.VERDICTS)
-plots.counts(
+_, unread, unfound = (sum(row[name] for row in blame.values()) for name in answer_metrics.FAULTS)
+figures.stacked(
     blame,
     title=f"Of {unread + unfound} wrong answers, {unread} had all of their proof before the model",
     xlabel="share of each kind (%), counts in the bars",
+    counts=True,
     caption=origin,
 ).figure
 

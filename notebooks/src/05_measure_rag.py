@@ -58,7 +58,7 @@ versions = hardware.versions()
 print(f"{where}; torch {versions['torch']}, lancedb {versions['lancedb']}")
 
 # %%
-from labkit import catalogue, exam, models, settings
+from labkit import answer_metrics, catalogue, exam, models, settings
 from labkit.embed import load_embedder
 from labkit.store.course import open_course_store
 
@@ -77,14 +77,14 @@ print(f"{store.count()} chunks; {len(test)} answerable test questions")
 # marks.
 
 # %%
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import retrieval_metrics
 
 modes = ("vector", "text", "hybrid")
 asked = [q.question for q in test]
 hits = {mode: store.search_many(asked, k=10, mode=mode) for mode in modes}
 
 marks = {
-    mode: [evaluate_retrieval.relevance(q, h) for q, h in zip(test, found, strict=True)]
+    mode: [retrieval_metrics.relevance(q, h) for q, h in zip(test, found, strict=True)]
     for mode, found in hits.items()
 }
 
@@ -134,7 +134,7 @@ for mode, ranked in marks.items():
 # %%
 for mode, ranked in marks.items():
     for q, m, found in zip(test, ranked, hits[mode], strict=True):
-        labkits = evaluate_retrieval.score_retrieval(q, found, k=5)
+        labkits = retrieval_metrics.score_retrieval(q, found, k=5)
         mine = (hit_at(m, 1), recall_at(m, 5, len(q.evidence)), one_over_rank(m[:5]))
         assert (labkits.hit_at_1, labkits.recall_at_k, labkits.reciprocal_rank) == mine
 print(f"labkit agrees on {len(test) * len(modes)} rankings")
@@ -152,7 +152,7 @@ perfect = [1 / np.log2(rank + 1) for rank in range(1, 3)]
 print("worth of the ranks:", " ".join(f"{g:.2f}" for g in gains))
 print(f"DCG {sum(gains):.2f}; a perfect ranking has {sum(perfect):.2f}")
 print(f"nDCG@5 {sum(gains) / sum(perfect):.2f}")
-print(f"labkit {evaluate_retrieval.ndcg_at_k(of_case, 5, 2):.2f}")
+print(f"labkit {retrieval_metrics.ndcg_at_k(of_case, 5, 2):.2f}")
 
 # %% [markdown]
 # ### Exercise 1 (medium, 15 minutes): nDCG
@@ -298,13 +298,14 @@ single = [
 ]  # fmt: skip
 
 # %%
-from labkit.classroom.figures import rag as plots_rag
+from labkit.classroom import figures
 
 changes = rag_report.differences(board, single)
 sure = [name for name, gap in changes.items() if gap.excludes_zero]
-plots_rag.forest(
+figures.forest(
     changes,
     title=f"{len(sure)} of {len(changes)} single changes make a difference that excludes zero",
+    xlabel="change of hit@1 (percentage points)",
     caption=f"against hybrid, 60 words, headings; {board.n} test questions, {board.origin}",
 ).figure
 
@@ -368,11 +369,9 @@ for stage, seconds in stopwatch.seconds.items():
 # And k, how many passages to take? The ranks of the evidence were recorded, so every k can be read off.
 
 # %%
-from labkit.classroom.figures import plots
-
 by_k = rag_report.found_by_k(board, dict.fromkeys(("vector", "text", "hybrid", chosen)))
 ahead = [best - plain for (_, best), (_, plain) in zip(by_k[chosen], by_k["vector"], strict=True)]
-plots.lines(
+figures.lines(
     by_k,
     title=f"Ahead of vector search by {ahead[0]:.0f} points at k = 1, by {ahead[-1]:.0f} at k = 10",
     xlabel="passages taken (k)",
@@ -408,11 +407,12 @@ Markdown(rag_report.reading_table(board, sizes))
 # %%
 shown = ["vector", "text", "hybrid", "hybrid, no headings", "linear", "hybrid, rewriting", chosen]
 by_kind = rag_report.by_kind(board, shown)
-hardest = min(by_kind["hybrid"], key=by_kind["hybrid"].get)
-plots_rag.heat(
+hardest, lowest = min(by_kind["hybrid"].items(), key=lambda item: item[1].mean)
+figures.heat(
     by_kind,
-    title=f"Hardest for the default: {hardest}, {by_kind['hybrid'][hardest]:.0%} have their proof first",
-    label="hit@1 (%), best of each column in bold",
+    title=f"Hardest for the default: {hardest}, {lowest.mean:.0%} have their evidence first",
+    xlabel="hit@1 (%), best of each column in bold",
+    best=True,
     caption=f"{board.n} test questions, {board.origin}",
 ).figure
 
@@ -436,10 +436,11 @@ asked_of = zip(test, hits["hybrid"], marks["hybrid"], strict=True)
 failed = [(q, found[0]) for q, found, m in asked_of if not m[0]]
 causes = rag_report.causes(failed, documents)
 stale = sum(row.get("old manual", 0) for row in causes.values())
-plots.counts(
+figures.stacked(
     causes,
     title=f"{len(failed)} first passages are wrong; {stale} of them are superseded manuals",
     xlabel="what stands first instead (% of the failures of each kind, counts in the bars)",
+    counts=True,
     caption=f"hybrid, {len(test)} test questions, {today}, {where}",
 ).figure
 
@@ -493,7 +494,11 @@ print(f"{report.added} new, {report.unchanged} unchanged, {report.wall_s:.2f} s"
 grease = "How much grease does each NV-90 pitch bearing take?"
 for name, version in (("before", small.at_version("before")), ("now", small)):
     for hit in version.search(grease, k=2):
-        values = [value for value in ("1.2 kg", "1.6 kg") if exam.contains_value(hit.text, value)]
+        values = [
+            value
+            for value in ("1.2 kg", "1.6 kg")
+            if answer_metrics.contains_value(hit.text, value)
+        ]
         print(f"{name:7} [{hit.document_id}, {hit.date}] holds {values}")
 
 # %% [markdown]
@@ -539,12 +544,11 @@ def newer_wins(hits: list[dict]) -> list[str]:
 check.newer_wins(newer_wins)
 
 # %% [markdown]
-# A bulletin replaces two values of a manual, not the manual. Does your rule know? `supersede.newer_wins`
+# A bulletin replaces two values of a manual, not the manual. Does your rule know? `rerank.newer_wins`
 # has one number more: how many words the two chunks must share before it acts. At 0 it is your rule,
 # blind. The careful one uses what the training questions chose.
 
 # %%
-from labkit import rerank as supersede
 from labkit import results
 from labkit.bench import updates as bench_updates
 
@@ -552,7 +556,7 @@ deep = store.search_many(asked, k=20, mode="hybrid")
 updates = results.load(f"updates-{llm.name.lower()}")
 careful = updates["figures"]["min_overlap"] if updates else 0.35
 for name, share in (("blind", 0.0), ("careful", careful)):
-    ruled = [supersede.newer_wins(found, min_overlap=share) for found in deep]
+    ruled = [rerank.newer_wins(found, min_overlap=share) for found in deep]
     for kind, row in bench_updates.rule_by_kind(test, deep, ruled).items():
         if kind in ("updated", "lookup", "all"):
             print(f"{name:8} {kind:8} hit@1 {row['difference']['mean']:+.0%}, p = {row['p']:.4f}")
@@ -567,17 +571,17 @@ for name, share in (("blind", 0.0), ("careful", careful)):
 
 # %%
 if updates:
-    figures = updates["figures"]
-    n_new, seconds = figures["bulletins"]["n_documents"], figures["reingest_s"]
-    print(f"{n_new} bulletins, {figures['bulletins']['n_chunks']} chunks: {seconds:.1f} s")
-    print(f"old version gives the old hits: {figures['old_version_gives_old_hits']}")
+    changed = updates["figures"]
+    n_new, seconds = changed["bulletins"]["n_documents"], changed["reingest_s"]
+    print(f"{n_new} bulletins, {changed['bulletins']['n_chunks']} chunks: {seconds:.1f} s")
+    print(f"old version gives the old hits: {changed['old_version_gives_old_hits']}")
 else:
     print(f"not recorded yet; run: {bench_updates.COMMAND}. Retrieval alone, live:")
 
 # %%
 states = rag_report.update_states(updates, right["hybrid"])
 told = (f"{state} {share.mean:.0%}" for state, share in states["passage: new"].items())
-plots.bars(
+figures.bars(
     states,
     title="New value first: " + ", ".join(told),
     ylabel="questions of kind updated (%)",
@@ -598,10 +602,10 @@ plots.bars(
 # %%
 sat = results.load(f"exam-rag-{llm.name.lower()}")
 if sat is None:
-    from labkit import evaluate as sit_exam
+    from labkit import evaluate
 
     print("not recorded yet; run: python -m labkit exam --system rag. A live sample stands in.")
-    sat = sit_exam.sit("rag", limit=4, store=store, llm=llm)
+    sat = evaluate.sit("rag", limit=4, store=store, llm=llm)
 answers = {row["id"]: row for row in sat["figures"]["answers"]}
 sat_questions = [q for q in exam.load_exam("test") if q.id in answers]
 
@@ -629,42 +633,46 @@ for cites in (True, False):
 # - c) none of them, much
 
 # %%
-from labkit import answer_metrics as diagnose
-from labkit import retrieval_metrics as abstain
-
 scorer = rerank.lexical([c.passage for d in documents.values() for c in corpus.chunk_document(d)])
 train, whole = (exam.load_exam(part)[::few] for part in ("train", "test"))
 can_train, can_test = ([bool(q.evidence) for q in part] for part in (train, whole))
-on_train = abstain.signals(store, [q.question for q in train], scorer)
-on_test = abstain.signals(store, [q.question for q in whole], scorer)
+on_train = retrieval_metrics.signals(store, [q.question for q in train], scorer)
+on_test = retrieval_metrics.signals(store, [q.question for q in whole], scorer)
 
 # %%
 for name in on_train:
-    here = diagnose.share_of_pairs_won(on_test[name], can_test)
-    there = diagnose.share_of_pairs_won(on_train[name], can_train)
+    here = retrieval_metrics.share_of_pairs_won(on_test[name], can_test)
+    there = retrieval_metrics.share_of_pairs_won(on_train[name], can_train)
     print(f"{name:14} answerable wins {there:.0%} of pairs on training, {here:.0%} on test")
 
 # %%
-points = {name: abstain.choose_threshold(values, can_train) for name, values in on_train.items()}
-curves = {name: abstain.precision_recall(on_test[name], can_test) for name in ("cosine", "lead")}
-reached = {name: abstain.at_threshold(c, points[name].threshold) for name, c in curves.items()}
+points = {
+    name: retrieval_metrics.choose_threshold(values, can_train) for name, values in on_train.items()
+}
+curves = {
+    name: retrieval_metrics.precision_recall(on_test[name], can_test) for name in ("cosine", "lead")
+}
+reached = {
+    name: retrieval_metrics.at_threshold(c, points[name].value) for name, c in curves.items()
+}
 base_rate = 1 - np.mean(can_test)
-plots_rag.precision_recall(
+figures.precision_recall(
     curves,
     base_rate=base_rate,
     chosen=reached,
-    title=f"At the chosen threshold {reached['cosine'].precision:.0%} of the refused had no answer;\n"
-    f"refusing by coin: {base_rate:.0%}",
+    title=f"At the chosen threshold {reached['cosine'].precision:.0%} of the abstentions are right;\n"
+    f"abstaining by coin: {base_rate:.0%}",
     caption=f"{len(whole)} test questions, thresholds from {len(train)} training questions, {today}",
 ).figure
 
 # %%
-low = np.array(on_test["cosine"]) < points["cosine"].threshold
+low = np.array(on_test["cosine"]) < points["cosine"].value
 refused = {q.id for q, silent in zip(whole, low, strict=True) if silent}
 for name, silent in (("as recorded", set()), ("with threshold", refused)):
     said = [exam.ABSTENTION if q.id in silent else answers[q.id]["text"] for q in sat_questions]
     scores = [
-        exam.score_answer(q, t, citations=[]) for q, t in zip(sat_questions, said, strict=True)
+        answer_metrics.score_answer(q, t, citations=[])
+        for q, t in zip(sat_questions, said, strict=True)
     ]
     wrong = measure.bootstrap_mean([s.wrong_but_confident for s in scores])
     kept = measure.bootstrap_mean([s.exact_match for s in scores if s.answerable])
@@ -729,14 +737,12 @@ if not attacks:
 shares = rag_report.attack_shares(rates)
 n_attacked = next(iter(shares.values()))["obeyed"].n
 worst, unseen = (max(row[k].mean for row in shares.values()) for k in ("obeyed", "trusted"))
-attacked = plots.bars(
+figures.bars(
     shares,
     title=f"Up to {worst:.0%} obey; {unseen:.0%} get past a check that trusts no uploads",
     ylabel="attacked questions (%)",
     caption=f"{n_attacked} questions a group, {llm.name}, {attacks['date'] if attacks else today}",
-)
-attacked.get_legend().set_bbox_to_anchor((0.5, -0.25))
-attacked.figure
+).figure
 
 # %% [markdown]
 # **Explain.** (c). The template's marks work where they are let through; `rag.plain` nearly closes that
@@ -780,8 +786,10 @@ attacked.figure
 # | C7 | A vector database searches by similarity, and is what makes RAG work | here |
 
 # %%
+from labkit.classroom.reports import claims_table
+
 exams = {"closed book": results.load(f"exam-base-{llm.name.lower()}"), "RAG": sat}
-Markdown(rag_report.claims_table(board, exams, updates))
+Markdown(claims_table(rag_report.claims(board, exams, updates)))
 
 # %%
 workshop.cleanup()

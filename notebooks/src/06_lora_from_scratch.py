@@ -46,7 +46,7 @@ import time
 import torch
 from peft import __version__ as peft_version
 
-from labkit import catalogue, exam, hardware, models, settings
+from labkit import answer_metrics, catalogue, exam, hardware, models, settings
 from labkit.classroom.checks import lesson_06 as check
 
 started_s = time.perf_counter()
@@ -219,17 +219,21 @@ matrices = {
 spectra = {name: torch.linalg.svdvals(m.cpu()).tolist() for name, m in matrices.items()}
 
 # %%
-from labkit.classroom.figures import training as plots_training
+from labkit.classroom import figures
 
 rank = 8
-kept = {name: plots_training.energy(values)[rank - 1] for name, values in spectra.items()}
-plots_training.energy_by_rank(
-    spectra,
+shares = {name: figures.energy(values) for name, values in spectra.items()}
+kept = {name: share[rank - 1] for name, share in shares.items()}
+ax = figures.lines(
+    {name: list(enumerate(100 * share, 1)) for name, share in shares.items()},
     title=f"Rank {rank} holds {kept['update of down_proj']:.0%} of the update "
     f"and {kept['weight of down_proj']:.0%} of the weight",
-    rank=rank,
+    xlabel="rank of the approximation",
+    ylabel="squared entries kept (%)",
+    log="x",
     caption=f"{tuple(before['down_proj'].shape)} matrix, {llm.name}, {today}, {machine}",
-).figure
+)
+figures.guide(ax, f"rank {rank}", x=rank).figure
 
 # %% [markdown]
 # **Explain.** It was b, with a grain of salt. The weight is spread over its directions nearly as widely as random
@@ -426,7 +430,7 @@ print(f"{len(losses)} steps in {train_s:.0f} s, {train_s / len(losses):.1f} s a 
 
 # %%
 loss_at_last = loss_unseen()
-plots_training.loss_curves(
+figures.losses(
     {"training": losses},
     title=f"Loss on unseen questions: {loss_at_first:.2f} before, {loss_at_last:.2f} after",
     caption=f"rank 8, scale 2, {len(losses)} steps of 4 answers, {today}, {machine}",
@@ -448,8 +452,8 @@ said_after = show_answers(n_shown)
 
 # %%
 for when, said in (("before", said_before), ("after", said_after)):
-    in_form = sum(exam.follows_house_format(text) for text in said)
-    right = sum(all(exam.contains_value(text, value) for value in question.values)
+    in_form = sum(answer_metrics.follows_house_format(text) for text in said)
+    right = sum(all(answer_metrics.contains_value(text, value) for value in question.values)
                 for question, text in zip(unseen, said, strict=False))  # fmt: skip
     print(f"{when}: {in_form} of {len(said)} in house format, {right} of {len(said)} right")
 
@@ -476,7 +480,7 @@ in_mib = {
     for name in full_bytes
 }
 saved = 1 - sum(lora_bytes.values()) / sum(full_bytes.values())
-plots_training.grouped_bars(
+figures.bars(
     in_mib,
     title=f"LoRA saves {saved:.0%} of these bytes: gradients and optimizer, not weights",
     ylabel="MiB",
@@ -596,7 +600,7 @@ same_scale = apart_by("rank 2, alpha 4", "rank 32, alpha 64")
 same_alpha = [apart_by(f"rank 2, alpha {a}", f"rank 32, alpha {a}") for a in (4, 64)]
 
 # %%
-plots_training.loss_curves(
+figures.losses(
     runs,
     title=f"Ranks 2 and 32: {max(same_alpha):.2f} apart with the same alpha,\n"
     f"{same_scale:.2f} apart with the same scale",

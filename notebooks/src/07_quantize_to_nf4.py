@@ -140,7 +140,7 @@ print(f"blocks of 64: {error(weight, int4_blocks(weight, 64)):.1%}")
 # - c) 6
 
 # %%
-from labkit.classroom.figures import plots
+from labkit.classroom import figures
 
 block_sizes = (16, 32, 64, 128, 256, 576)
 points = [(4 + 32 / b, 100 * error(weight, int4_blocks(weight, b))) for b in block_sizes]
@@ -151,7 +151,7 @@ for block, (bits, percent) in zip(block_sizes, points, strict=True):
 today = time.strftime("%Y-%m-%d")
 caption = f"attention output of layer 4, {llm.name}, {today}, {machine}"
 saved = points[2][1] / points[-1][1]
-ax = plots.lines(
+ax = figures.lines(
     {"int4": points},
     title=f"Blocks of 64 have {saved:.0%} of the error of whole rows",
     xlabel="bits a weight, constants included",
@@ -213,12 +213,11 @@ print("the sixteen levels equal those of bitsandbytes, bit for bit")
 
 # %%
 from labkit import nf4
-from labkit.classroom.figures import training as plots_training
 
 books = {name: nf4.code_book(name) for name in ("int4", "fp4", "e2m1", "nf4")}
 near_zero = (scaled.abs() < 0.25).float().mean()
 n_near = {name: int((book.abs() < 0.25).sum()) for name, book in books.items()}
-plots_training.levels_over_histogram(
+figures.levels_over_histogram(
     scaled.numpy(),
     {name.upper(): book.tolist() for name, book in books.items()},
     title=f"{near_zero:.0%} of the weights lie within ±0.25. There NF4 has {n_near['nf4']} levels, "
@@ -473,10 +472,11 @@ errors = {
 
 # %%
 worst_nf4 = max(row["NF4"] for row in errors.values())
-plots_training.grouped_bars(
+figures.bars(
     errors,
     title=f"NF4 has the smallest error on all {len(errors)}: at most {worst_nf4:.1f} % of a weight",
     ylabel="error (% of a typical weight)",
+    form="{:.1f}",
     caption=f"blocks of 64, {today}, {machine}",
 ).figure
 
@@ -577,7 +577,7 @@ for name, how in formats.items():
     )
 
 # %%
-plots_training.grouped_bars(
+figures.bars(
     {name: {"rise": rise.mean} for name, rise in rises.items()},
     title=f"NF4 costs {rises['NF4'].mean:+.2f} nats a token, int4 {rises['INT4'].mean:+.2f}",
     ylabel="rise of the loss (nats a token)",

@@ -71,6 +71,7 @@ print(f"{where}; torch {installed['torch']}, transformers {installed['transforme
 # figure says which of the two it shows. If nothing is recorded, your live runs stand in.
 
 # %%
+from labkit.classroom.reports import claims_table
 from labkit.classroom.reports import methods as methods_report
 
 MODEL = catalogue.SMALL_MODEL
@@ -224,28 +225,26 @@ for method, run in runs.items():
 # section 6 comes back to it.
 
 # %%
-from labkit.classroom.figures import methods as plots_methods
+from labkit.classroom import figures
 
-comparison = record if record and len(record.logs) == 3 else now
+comparison = record if record and len(record.trained) == 3 else now
+losses_of, seconds_of = comparison.logged("loss"), comparison.logged("seconds")
 label = f"{MODEL}, {comparison.origin}"
-ends = {name: sum(row["loss"] for row in log[-3:]) / 3 for name, log in comparison.logs.items()}
+ends = {name: sum(of[-3:]) / 3 for name, of in losses_of.items()}
 last = ", ".join(f"{name} {loss:.2f}" for name, loss in ends.items())
-plots_methods.losses(
-    comparison.logs, by="step", title=f"Mean loss of the last three steps: {last}", caption=label
-).figure
+title = f"Mean loss of the last three steps: {last}"
+figures.losses(losses_of, window=4, title=title, caption=label).figure
 
 # %% [markdown]
 # Every batch is new to the model when it is graded, so this is a loss on unseen examples. Now the same steps
 # against the clock.
 
 # %%
-spent = {name: sum(row["seconds"] for row in log) for name, log in comparison.logs.items()}
+spent = {name: sum(of) for name, of in seconds_of.items()}
 quickest = min(spent, key=spent.get)
 told = ", ".join(f"{name} {s / spent[quickest]:.1f}×" for name, s in spent.items())
-plots_methods.losses(
-    comparison.logs, by="seconds", title=f"The same steps, in time of {quickest}: {told}",
-    caption=label,
-).figure  # fmt: skip
+title = f"The same steps, in time of {quickest}: {told}"
+figures.losses(losses_of, seconds=seconds_of, window=4, title=title, caption=label).figure
 
 # %% [markdown]
 # In words: the curves keep their heights and change their widths. "Better after as many steps" and "better after
@@ -253,8 +252,8 @@ plots_methods.losses(
 
 # %% [markdown]
 # Does the *trainer* change the race? All three methods ran in this course's. A recorded run put it beside
-# transformers' own `Trainer` and TRL's `SFTTrainer`: LoRA on the same examples, half of them short, with equal
-# losses. *Recomputed* means with checkpointing, which TRL turns on by default.
+# transformers' own `Trainer` and TRL's `SFTTrainer`: the same adapter on the same batches, from a fresh model
+# each. *Recomputed* means with checkpointing, which TRL turns on by default.
 
 # %%
 from labkit import results
@@ -265,12 +264,12 @@ if stock:
     print(bench_training.render(stock["figures"]))
     print(f"recorded {stock['date']}, {hardware.describe(hardware.Hardware(**stock['hardware']))}")
 else:
-    print(f"Not recorded yet. To record it (half an hour): {bench_training.COMMAND}")
+    print(f"Not recorded yet. To record it (a quarter of an hour): {bench_training.COMMAND}")
 
 # %% [markdown]
-# Nothing that counts is skipped: the losses agree. A stock trainer also multiplies padding, since rows of any length
-# share a batch, and makes logits for the prompt, which the loss ignores. LoRA's own part makes fewer passes
-# over memory here.
+# Read the losses first: where those of a step differ by more than rounding, the engines do not train the same, and
+# their times say nothing. A stock trainer makes logits for the prompt, too, which the loss ignores; this course's
+# makes them for the answers only.
 
 # %% [markdown]
 # ## 2 Where the bytes are
@@ -329,10 +328,8 @@ check.learning_bytes(learning_bytes)
 # - c) no smaller
 
 # %%
-from labkit.classroom.figures import memory as plots_memory
-
 bars = methods_report.rehearsed_bars(small, step)
-plots_memory.memory_parts(
+figures.memory_parts(
     bars, caption=f"{MODEL}, 4 × 512 tokens, bf16, no checkpointing, {today}, {where}"
 ).figure
 
@@ -362,7 +359,7 @@ measured = methods_report.memory_bars(record) if record else []
 figure = Markdown(NOT_YET)
 if measured:
     caption = f"peak of the process above its imports, longest batch, {record.origin}"
-    ax = plots_memory.memory_parts(measured, measured_name="process", caption=caption)
+    ax = figures.memory_parts(measured, measured_name="process", caption=caption)
     figure = ax.figure
 figure
 
@@ -372,7 +369,7 @@ figure
 
 # %%
 for name, of in (record.trained if record else {}).items():
-    exact = methods_report.exact_peak(record, name)
+    exact = record.exact_peaks.get(name)
     if exact:
         kept_back = of["peak_above_imports_bytes"] - exact
         print(f"{name:6} {kept_back / hardware.GIB:5.2f} GiB more as it usually runs")
@@ -398,7 +395,7 @@ if settings.fast():
 row = memory.StepConfig(seq=1024, checkpointing=True)
 large = methods_report.rehearsed_bars(phi, row)
 caption = f"{phi.name}, 1 × 1024 tokens, bf16, checkpointing, {today}, {where}"
-plots_memory.memory_parts(large, card_bytes=16 * hardware.GIB, caption=caption).figure
+figures.memory_parts(large, card_bytes=16 * hardware.GIB, caption=caption).figure
 
 # %% [markdown]
 # **Explain.** (b). The weights shrink by more than three times. What does not shrink: embedding and output
@@ -416,19 +413,17 @@ Markdown(methods_report.fits_table(phi, row, (8, 16, 24, 80)))
 # record lies here:
 
 # %%
-from labkit.classroom.reports import gpu as gpu_report
-
-cards = gpu_report.runs()
-error = gpu_report.error(cards)
-print(gpu_report.NOT_MEASURED if error is None else f"peaks within {error:.1%} on a GPU")
+cards = methods_report.gpu_runs()
+error = methods_report.gpu_error(cards)
+print(methods_report.NO_GPU_YET if error is None else f"peaks within {error:.1%} on a GPU")
 
 # %%
 at = {"batch": 1, "seq": 1024, "checkpointing": True}
-seen_bars = gpu_report.bars(cards[0], phi.name, **at) if cards else []
-figure = Markdown(gpu_report.NOT_MEASURED)
+seen_bars = methods_report.gpu_bars(cards[0], phi.name, **at) if cards else []
+figure = Markdown(methods_report.NO_GPU_YET)
 if seen_bars:
     caption = f"{phi.name}, {cards[0]['hardware']['gpu_name']}, recorded {cards[0]['date']}"
-    ax = plots_memory.memory_parts(seen_bars, measured_name="allocated", caption=caption)
+    ax = figures.memory_parts(seen_bars, measured_name="allocated", caption=caption)
     figure = ax.figure
 figure
 
@@ -472,13 +467,16 @@ for batch, of_batch in live_ratios.items():
 # %%
 del steppers
 ratios = methods_report.ratios(record) or live_ratios
-points = methods_report.by_tokens(ratios)
+points = [(batch * n, ratio) for batch, row in ratios.items() for n, ratio in row.items()]
 origin = record.origin if methods_report.ratios(record) else f"measured now, {today}, {where}"
 smallest, largest = min(points), max(points)
-plots_methods.ratio_map(
+figures.heat(
     ratios,
     title=f"QLoRA takes {smallest[1]:.2f}× the time at {smallest[0]} tokens a step, "
     f"{largest[1]:.2f}× at {largest[0]}",
+    xlabel="tokens a sequence (in the cells: step time, QLoRA / LoRA)",
+    ylabel="sequences a step",
+    form="{:.2f}×",
     caption=f"{MODEL}, rank 16, {origin}",
 ).figure
 
@@ -488,17 +486,23 @@ plots_methods.ratio_map(
 # tokens of a step. Small steps pay most of it each. "30 %" is one point on this surface.
 
 # %%
-gpu_points = gpu_report.ratios(cards)
-plots_methods.ratio_by_tokens(
-    {f"{MODEL}, CPU": points} | gpu_points,
-    {"Qwen-7B, A100": published.QWEN_RATIOS},
+gpu_points = methods_report.gpu_ratios(cards)
+cited = {"Qwen-7B, A100 (cited)": published.QWEN_RATIOS}
+ax = figures.lines(
+    {f"{MODEL}, CPU": points} | gpu_points | cited,
     title="One claim, many ratios: between "
     f"{min(r for _, r in points):.2f}× and {max(r for _, r in points):.2f}× here",
+    xlabel="tokens a step",
+    ylabel="step time, QLoRA / LoRA",
+    log="x",
+    joined=False,
+    hollow=cited,
     caption=f"ours: {origin}; cited: {published.QWEN}",
-).figure
+)
+figures.guide(figures.guide(ax, y=1), "“30 % slower”", y=1.3).figure
 
 # %%
-print("Our GPU is in the figure above." if gpu_points else gpu_report.NOT_MEASURED)
+print("Our GPU is in the figure above." if gpu_points else methods_report.NO_GPU_YET)
 Markdown(published.cited_table("C11"))
 
 # %% [markdown]
@@ -528,8 +532,6 @@ for n in (32, 128, 512):
 # apart. Keep that in mind when a table on the web ranks methods by half a point.
 
 # %%
-from labkit.classroom.figures import plots
-
 scores = methods_report.scores(record) if record else {}
 figure = Markdown(NOT_YET)
 if scores:
@@ -539,7 +541,7 @@ if scores:
         f"{next(iter(exact.values())).n} test questions, one passage, {MODEL}, {record.origin}"
     )
     title = f"Exact match: {told}"
-    figure = plots.bars(scores, title=title, ylabel="answers (%)", caption=caption).figure
+    figure = figures.bars(scores, title=title, ylabel="answers (%)", caption=caption).figure
 figure
 
 # %%
@@ -587,15 +589,13 @@ for state, loss in methods_report.repair(now).items():
     print(f"{state:24} loss on {n_kept} kept answers {loss:.3f}")
 
 # %%
-from labkit.classroom.figures import training as plots_training
-
 found = record if record and len(methods_report.repair(record)) == 5 else now
 repair = methods_report.repair(found)
 share = methods_report.repaired_share(found)
 won = f"{share:.0%} of it" if share and share > 0 else "nothing"
 title = f"What moving loses, training on the rounded base wins back: {won}"
-plots_training.grouped_bars(
-    {name.replace(", ", "\n").replace(" + ", "\n+ "): {"loss": x} for name, x in repair.items()},
+figures.bars(
+    {name: {"loss": x} for name, x in repair.items()},
     title=title,
     ylabel="loss on kept answers (nats a token)",
     form="{:.2f}",
@@ -617,19 +617,21 @@ plots_training.grouped_bars(
 # middle setting, with the same examples each time.
 
 # %%
-swept = methods_report.sweeps(MODEL)
+swept = methods_report.knobs(MODEL)
 SWEEPS = "Not recorded yet. To record it (about ten minutes): python -m labkit bench sweeps"
 figure = Markdown(SWEEPS)
 if swept:
     (first, apart), *_ = methods_report.spread(swept.parts).items()
     title = f"What matters most is the {first}: {apart:.2f} nats between best and worst"
-    figure = plots_methods.knobs(
-        swept.parts, title=title, caption=f"{MODEL}, {swept.origin}"
-    ).figure
+    xlabel = "loss on kept answers (nats a token)"
+    found_losses = methods_report.knob_losses(swept.parts)
+    ax = figures.dots(found_losses, title=title, xlabel=xlabel, caption=f"{MODEL}, {swept.origin}")
+    best = min(loss for row in found_losses.values() for loss in row.values())
+    figure = figures.guide(ax, "best", x=best).figure
 figure
 
 # %%
-Markdown(methods_report.sweep_table(swept.parts) if swept else SWEEPS)
+Markdown(methods_report.knob_table(swept.parts) if swept else SWEEPS)
 
 # %% [markdown]
 # The learning rate and alpha both set how far a step moves the weights. The ranks were tried at one
@@ -721,9 +723,7 @@ check.choose_method(choose_method)
 # | C12 | QLoRA uses LoRA to repair the quantization error |
 
 # %%
-speed = ", ".join(
-    f"{name} {methods_report.tokens_per_s(log):.0f}" for name, log in comparison.logs.items()
-)
+speed = ", ".join(f"{name} {tokens:.0f}" for name, tokens in comparison.speeds.items())
 peaks = {
     size: ", ".join(f"{b.label} {sum(b.predicted.values()) / 2**30:.2f}" for b in of)
     for size, of in ((MODEL, bars), (phi.name, large))
@@ -737,10 +737,12 @@ claims = [
     ("C11", f"{smallest[1]:.2f}× at {smallest[0]}, {largest[1]:.2f}× at {largest[0]}", origin),
     ("C12", f"of what moving an adapter loses, won back: {won}", found.origin),
 ]
-Markdown(methods_report.claims_table(claims))
+if record and record.stale:
+    claims.append(("C8, C12", f"the recorded runs are stale: {record.stale}", record.origin))
+Markdown(claims_table(claims))
 
 # %%
-print("C10, C11 on a GPU: sections 3 and 4." if cards else gpu_report.NOT_MEASURED)
+print("C10, C11 on a GPU: sections 3 and 4." if cards else methods_report.NO_GPU_YET)
 Markdown(published.cited_table("C8", "C9", "C10", "C11", "C12"))
 
 # %%

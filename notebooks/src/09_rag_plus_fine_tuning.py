@@ -61,7 +61,7 @@ print(f"{where}; torch {versions['torch']}, transformers {versions['transformers
 import random
 import textwrap
 
-from labkit import catalogue, exam, models, settings
+from labkit import answer_metrics, catalogue, exam, models, settings
 from labkit.store.course import open_course_store
 
 base = models.load_language_model(catalogue.SMALL_MODEL)
@@ -97,27 +97,27 @@ print(opened.messages[-1]["content"])
 print("→", opened.answer)
 
 # %% [markdown]
-# ### Exercise 1 (easy, 10 minutes): the proof among distractors
+# ### Exercise 1 (easy, 10 minutes): the evidence among distractors
 #
-# **Goal:** return the `k` passages of a training example: the `proof` at position `place`, and around it
-# the best of `found` that are not the proof, in their order.
+# **Goal:** return the `k` passages of a training example: the `evidence` at position `place`, and around it
+# the best of `found` that are not the evidence, in their order.
 #
 # <details><summary>Hint</summary>
 #
-# Filter `found`, keep the first k − 1, and `insert` the proof. Search may have found the proof as well; it
+# Filter `found`, keep the first k − 1, and `insert` the evidence. Search may have found the evidence as well; it
 # must not stand there twice.
 # </details>
 
 
 # %% tags=["stub"]
-def passages(proof: str, found: list[str], k: int, place: int) -> list[str]:
+def passages(evidence: str, found: list[str], k: int, place: int) -> list[str]:
     raise NotImplementedError
 
 
 # %% tags=["solution"]
-def passages(proof: str, found: list[str], k: int, place: int) -> list[str]:
-    shown = [passage for passage in found if passage != proof][: k - 1]
-    shown.insert(place, proof)
+def passages(evidence: str, found: list[str], k: int, place: int) -> list[str]:
+    shown = [passage for passage in found if passage != evidence][: k - 1]
+    shown.insert(place, evidence)
     return shown
 
 
@@ -135,9 +135,11 @@ check.passages(passages)
 from collections import Counter
 
 absent = training_data.open_book_examples(lookups, store, k=2, absent_share=0.15)
-lessons = Counter("refuse" if exam.abstains(e.answer) else "copy the value" for e in absent)
+lessons = Counter(
+    "refuse" if answer_metrics.abstains(e.answer) else "copy the value" for e in absent
+)
 print(dict(lessons))
-taken_away = next(e for e in absent if exam.abstains(e.answer))
+taken_away = next(e for e in absent if answer_metrics.abstains(e.answer))
 print(f"…{taken_away.messages[-1]['content'][-160:]}\n→ {taken_away.answer}")
 
 # %% [markdown]
@@ -211,7 +213,7 @@ for (setting, name), answers in said.items():
 
 # %%
 from labkit import measure
-from labkit.classroom.figures import plots
+from labkit.classroom import figures
 
 right = {setting.replace(" and ", "\nand "): {} for setting in contexts.SETTINGS}
 for (setting, name), answers in said.items():
@@ -222,7 +224,7 @@ for (setting, name), answers in said.items():
 # %%
 gained = {setting: row["tuned"].mean - row["base"].mean for setting, row in right.items()}
 most = max(gained, key=gained.get)
-plots.bars(
+figures.bars(
     right,
     title=f"Largest gain, {100 * gained[most]:+.0f} points: {' '.join(most.split())}",
     ylabel="does what the setting asks for (%)",
@@ -252,6 +254,7 @@ plots.bars(
 
 # %%
 from labkit.claims import verdicts
+from labkit.classroom.reports import claims_table
 from labkit.classroom.reports import combine as combine_report
 
 records = verdicts.load_records()
@@ -259,12 +262,13 @@ print((combine_report.missing(records) or "all four cells are recorded").replace
 print(combine_report.origin(records, list(combine_report.FOUR.values())))
 
 # %%
-from labkit.classroom.figures import combine as plots_combine
-
 shares = combine_report.four(records)
-plots_combine.two_by_two(
+figures.heat(
     shares,
     title=combine_report.four_finding(shares),
+    xlabel="right answers (%, 95 % interval in brackets)",
+    intervals=True,
+    absent="not recorded\nyet",
     caption=f"{len(test_questions)} test questions, {base.name}, one passage",
 ).figure
 
@@ -286,19 +290,17 @@ if gains:
 print(f"So: {combine_report.sums_up(gains)}.")
 
 # %%
-from labkit.classroom.figures import rag as plots_rag
-
 finding = combine_report.sums_up(gains)
 command = combine_report.missing(records).partition("run: ")[2].replace(" && ", " &&\n")
 ax = (
-    plots_rag.forest(
+    figures.forest(
         gains,
         title=f"RAG and LoRA: {finding}",
         xlabel="right answers (percentage points)",
         caption=f"{len(test_questions)} test questions, paired; filled markers exclude zero",
     )
     if gains
-    else plots_combine.not_recorded(command.replace("; ", ";\n"))
+    else figures.not_recorded(command.replace("; ", ";\n"))
 )
 ax.figure
 
@@ -314,11 +316,12 @@ ax.figure
 
 # %%
 table = combine_report.by_kind(records)
-best = max(table, key=lambda cell: table[cell]["all"] or 0)
-plots_rag.heat(
+best = max(table, key=lambda cell: table[cell]["all"].mean)
+figures.heat(
     table,
     title=f"Highest score over all kinds:\n{best}",
-    label="right answers by kind of question (%); the best of a column is bold",
+    xlabel="right answers by kind of question (%); the best of a column is bold",
+    best=True,
     caption=combine_report.origin(records, list(combine_report.cells(records).values())),
 ).figure
 
@@ -335,7 +338,7 @@ places = combine_report.by_place(records)
 drops = {cell: row["held-out documents"].mean - row["seen documents"].mean
          for cell, row in places.items()}  # fmt: skip
 changes = (f"{' '.join(cell.split())} {100 * drop:+.0f}" for cell, drop in drops.items())
-plots.bars(
+figures.bars(
     places,
     title=f"Held-out minus seen, in points:\n{', '.join(changes)}",
     ylabel="right answers (%)",
@@ -368,9 +371,9 @@ Markdown(combine_report.behaviour_table(records))
 from labkit.claims.rules import ANSWERABLE
 
 cell = combine_report.cells(records)
-late, early = cell["LoRA, RAG"], cell["LoRA, RAG, early refusal"]
+late, early = cell["LoRA, RAG"], cell["LoRA, RAG, early abstention"]
 told = records.difference(late, early, "abstained", kinds=ANSWERABLE)
-print(f"late minus early, refused although answerable: {told.in_points()}")
+print(f"late minus early, abstained although answerable: {told.in_points()}")
 
 # %% [markdown]
 # **Explain.** The story is a good one: at the first word silence is the safe guess; once the model has written *the
@@ -384,7 +387,7 @@ print(f"late minus early, refused although answerable: {told.in_points()}")
 
 # %%
 late = cell["LoRA, RAG, k = 3, reranked"]
-never = cell["LoRA, RAG, k = 3, reranked, never refuses"]
+never = cell["LoRA, RAG, k = 3, reranked, never abstains"]
 for what, kinds in {"exact_match": ANSWERABLE, "wrong_but_confident": exam.KINDS}.items():
     told = records.difference(never, late, what, kinds=kinds)
     print(f"never minus late, {what} of {told.n}: {told.in_points()}")
@@ -418,22 +421,25 @@ from labkit import results
 from labkit.bench import data_size as bench_data_size
 
 size_run = results.load(bench_data_size.name(base.name))
-points = combine_report.size_points(size_run) if size_run else []
+points = combine_report.size_series(size_run) if size_run else {}
 ax = (
-    plots_combine.data_size(
+    figures.lines(
         points,
         title=combine_report.size_finding(points),
-        caption=f"{points[0][2].n} test questions, one passage, recorded {size_run['date']}",
+        xlabel="training examples",
+        ylabel="right answers (%)",
+        log="x",
+        caption=f"{points[combine_report.CLEAN][0][1].n} test questions, one passage, recorded {size_run['date']}",
     )
     if points
-    else plots_combine.not_recorded(bench_data_size.COMMAND)
+    else figures.not_recorded(bench_data_size.COMMAND)
 )
 ax.figure
 
 # %%
 for row in size_run["figures"]["runs"] if size_run else []:
     form, wrong = (measure.Interval.of(row[m]) for m in ("house_format", "wrong_but_confident"))
-    silent = measure.bootstrap_mean([exam.abstains(a["text"]) for a in row["answers"]])
+    silent = measure.bootstrap_mean([answer_metrics.abstains(a["text"]) for a in row["answers"]])
     print(f"{row['n_examples']:3} examples, {row['noise']:3.0%} wrong: house format {form}, "
           f"refuses {silent}, wrong but confident {wrong}")  # fmt: skip
 if not size_run:
@@ -477,8 +483,9 @@ check.spoil(spoil)
 
 # %% [markdown]
 # Wrong labels of this kind contradict the page. What they could teach is: *the page does not always matter*. Did
-# they, in the recorded run? The verdict on C3 below compares the two runs question by question. Labels that are
-# badly worded would teach something else. "Quality" is not one thing, so say which fault you mean.
+# they, in the recorded run? The verdict on C3 below compares the two runs question by question, and says whether
+# so few questions and seeds can tell. Labels that are badly worded would teach something else. "Quality" is not
+# one thing, so say which fault you mean.
 
 # %% [markdown]
 # ## 5 The facts change
@@ -509,14 +516,14 @@ else:
 # %%
 stale = combine_report.stale_shares(effects_run, context="new passage") if effects_run else {}
 ax = (
-    plots.bars(
+    figures.bars(
         stale,
         title=combine_report.stale_finding(stale),
         ylabel="questions about changed facts (%)",
         caption=f"the bulletin's passage is shown; {base.name}, recorded {effects_run['date']}",
     )
     if stale
-    else plots_combine.not_recorded(bench_side_effects.COMMAND)
+    else figures.not_recorded(bench_side_effects.COMMAND)
 )
 ax.figure
 
@@ -640,7 +647,8 @@ for verdict in judged:
 
 # %% [markdown]
 # Look at the verdicts that say *only if*. The condition is the part that the two-page explainer left out, and the
-# part that you need when somebody asks you: *should we?*
+# part that you need when somebody asks you: *should we?* And *cannot tell* is not *no*: the interval holds zero
+# and a difference that matters, or a training was judged on too few questions or seeds. Such a bet stays open.
 
 # %% [markdown]
 # ## Recap
@@ -677,7 +685,13 @@ for verdict in judged:
 # | C6 | Combining RAG and fine-tuning is best | section 3 |
 
 # %%
-Markdown(combine_report.claims_table(judged, ["C1", "C2", "C3", "C4", "C5", "C6"]))
+Markdown(
+    claims_table(
+        (verdict.claim.name, f"**{verdict.in_words}**: {verdict.finding}",
+         f"recorded: {verdict.origin}" if verdict.origin else "–")
+        for verdict in judged[:6]
+    )
+)  # fmt: skip
 
 # %%
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")

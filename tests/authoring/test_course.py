@@ -15,8 +15,7 @@ import psutil
 import pytest
 
 from labkit import results
-from labkit.authoring import course, notebooks
-from labkit.authoring import outputs as notebook_outputs
+from labkit.authoring import course, notebooks, outputs
 from labkit.authoring.source import Lesson
 
 HEAD = """\
@@ -52,9 +51,9 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """
     ran: list[str] = []
     errors = {
-        "fail": notebook_outputs.CellError("boom"),
-        "die": notebook_outputs.KernelError("The kernel died"),
-        "stop": notebook_outputs.Interrupted("The kernel died"),
+        "fail": outputs.CellError("boom"),
+        "die": outputs.KernelError("The kernel died"),
+        "stop": outputs.Interrupted("The kernel died"),
     }
 
     def execute(notebook: Any, cwd: Path) -> None:
@@ -67,7 +66,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         assert last.source == course.PEAK_CELL
         last.outputs = [nbformat.v4.new_output("stream", text=f"{3 * 2**30}\n")]
 
-    monkeypatch.setattr(notebook_outputs, "execute", execute)
+    monkeypatch.setattr(outputs, "execute", execute)
     return ran
 
 

@@ -93,30 +93,6 @@ def children(process: psutil.Process) -> list[psutil.Process]:
     return process.children(recursive=True)
 
 
-@pytest.mark.parametrize("taken", [True, False])
-def test_a_port_taken_meanwhile_is_left_to_the_other(
-    taken: bool, busy_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    port = busy_port if taken else lab.choose_port(0)
-    lost = lab.Server(ended, f"http://127.0.0.1:{port}/lab?token=x")
-    second = lab.Server(ended, "http://127.0.0.1:1/lab?token=y")
-
-    def wait(server: lab.Server) -> None:
-        if server is lost:
-            raise OSError("JupyterLab did not start")
-
-    monkeypatch.setattr(lab, "wait_until_ready", wait)
-    monkeypatch.setattr(lab, "launch", lambda root, port: second)
-    assert lab.settled(second, tmp_path) is second
-    if taken:
-        assert lab.settled(lost, tmp_path) is second
-    else:
-        with pytest.raises(OSError, match="did not start"):
-            lab.settled(lost, tmp_path)
-
-
 def test_command_serves_with_a_token_and_stops_cleanly_on_ctrl_c(root: Path, tmp_path) -> None:
     home = tmp_path / "home"
     home.mkdir()

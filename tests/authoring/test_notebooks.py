@@ -13,9 +13,7 @@ import nbformat
 import psutil
 import pytest
 
-from labkit.authoring import notebooks
-from labkit.authoring import outputs as notebook_outputs
-from labkit.authoring import rules as notebook_rules
+from labkit.authoring import notebooks, outputs, rules
 from labkit.authoring.source import SETUP_CELL, Lesson, convert, lessons, locate
 
 HEAD = """\
@@ -220,7 +218,7 @@ def test_outputs_of_a_fast_build_or_another_version_are_not_kept(
 def test_failing_cell_stops_the_build_and_keeps_the_old_notebook(tmp_path: Path) -> None:
     lesson = make(tmp_path, SOURCE + "\n# %%\n1 / 0\n")
     lesson.built("student").write_text("old")
-    with pytest.raises(notebook_outputs.CellError, match="ZeroDivisionError"):
+    with pytest.raises(outputs.CellError, match="ZeroDivisionError"):
         notebooks.build_lesson(lesson, "student")
     assert lesson.built("student").read_text() == "old"
     assert not list(lesson.built("student").parent.glob("*.tmp"))
@@ -274,7 +272,7 @@ def test_modes_reach_the_kernel_and_it_runs_beside_the_notebooks(tmp_path: Path)
 def test_kernel_is_gone_after_a_run_that_failed(tmp_path: Path) -> None:
     code = "import os\nfrom pathlib import Path\nPath('pid').write_text(str(os.getpid()))\n1 / 0"
     lesson = make(tmp_path, f"{HEAD}\n# %%\n{code}\n")
-    with pytest.raises(notebook_outputs.CellError):
+    with pytest.raises(outputs.CellError):
         notebooks.build_lesson(lesson, "student", fast=True)
     assert not psutil.pid_exists(int((tmp_path / "notebooks" / "pid").read_text()))
 
@@ -400,8 +398,8 @@ def test_seeded_fault_in_the_anatomy_is_found(tmp_path: Path, sentence: str) -> 
     old, new = ANATOMY[sentence]
     assert old in SOURCE
     notebook = convert(make(tmp_path, SOURCE.replace(old, new)), "student")
-    faults = notebook_rules.cell_faults(notebook)
-    faults += notebook_rules.anatomy_faults(notebook, name="90_toy")
+    faults = rules.cell_faults(notebook)
+    faults += rules.anatomy_faults(notebook, name="90_toy")
     assert any(sentence in fault for fault in faults), faults
 
 
@@ -410,8 +408,8 @@ def test_words_in_tables_code_hints_and_addresses_do_not_count() -> None:
         "# Title here\nTwo [words here](http://x.y/z)\n| a | b |\n```\ncode here\n```\n"
         "<details>folded words</details>\n- one"
     )
-    assert notebook_rules.count_words(markdown) == 4
-    assert notebook_rules.count_words(markdown, front_matter=True) == 3
+    assert rules.count_words(markdown) == 4
+    assert rules.count_words(markdown, front_matter=True) == 3
 
 
 @pytest.mark.parametrize(
@@ -452,4 +450,4 @@ def test_command_line_builds_checks_and_names_unknown_lessons(
 def test_dirt_in_pictures_is_not_looked_for() -> None:
     output = nbformat.v4.new_output("display_data", data={"image/png": "/home/x"})
     cell = nbformat.v4.new_code_cell("x", outputs=[output])
-    assert notebook_outputs.dirt(nbformat.v4.new_notebook(cells=[cell])) == []
+    assert outputs.dirt(nbformat.v4.new_notebook(cells=[cell])) == []

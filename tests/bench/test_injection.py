@@ -102,14 +102,13 @@ def test_a_planted_document_is_found_for_its_own_question(
     assert open_store(tmp_path / "x" / "db", fake_embedder).count() == 3
 
 
-def test_a_killed_run_goes_on_and_a_complete_one_starts_anew(
+def test_a_killed_run_goes_on_and_a_complete_one_is_kept(
     tmp_path: Path, fake_embedder, monkeypatch
 ) -> None:
     (tmp_path / "documents").mkdir()
     (tmp_path / "tables").mkdir()
     (tmp_path / "documents" / "SM-90.md").write_text("# Pump\n\nIt takes 4 L of oil.")
     monkeypatch.setattr("labkit.settings.data_dir", lambda: tmp_path)
-    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(bench, "load_embedder", lambda: fake_embedder)
     monkeypatch.setattr(bench, "load_language_model", lambda model: Parrot(PAYLOAD))
     monkeypatch.setattr(bench.exam, "load_exam", lambda split: QUESTIONS)
@@ -128,5 +127,6 @@ def test_a_killed_run_goes_on_and_a_complete_one_starts_anew(
     assert len(asked) == 7 and asked[2] == asked[3]  # the third was cut off, and asked again
     assert len(figures["rates"]) == 6 and len(figures["attempts"]) == 12
     assert {row["obeyed"]["mean"] for row in figures["rates"].values()} == {1.0}
-    bench.run(folder=tmp_path / "results", model="parrot")
-    assert len(asked) == 13
+    again = bench.run(folder=tmp_path / "results", model="parrot")
+    assert again["rates"] == figures["rates"]
+    assert len(asked) == 7

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,23 +83,6 @@ def test_a_peak_is_of_two_steps_on_the_longest_batch(
     assert figures["peak_above_imports_bytes"] >= 0 and not list(tmp_path.iterdir())
 
 
-def test_only_peaks_are_taken_with_freed_memory_given_back(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    told: dict = {}
-
-    def process(*_: Any, env: dict, **__: Any) -> Any:
-        told.update(env)
-        return subprocess.CompletedProcess([], 0, "noise\n{}\n", "")
-
-    monkeypatch.setattr(bench_methods.subprocess, "run", process)
-    (threshold,) = bench_methods.RETURNING
-    for part, is_set in (("lora", False), ("steps", False), ("peak-lora", True)):
-        told.clear()
-        assert bench_methods.in_own_process(part, BUDGET, [], [], tmp_path) == {}
-        assert (threshold in told) is is_set and "PATH" in told
-
-
 def test_a_run_that_goes_on_after_a_kill_keeps_the_higher_peak(tmp_path: Path) -> None:
     path = tmp_path / worker.PEAK_FILE
     worker._note_peak(tmp_path, above_bytes=0)
@@ -133,7 +115,7 @@ def test_the_exam_is_open_book_and_keeps_each_question_with_its_score(
         scores = {"exact_match": share, "house_format": share, "citation_precision": None}
         return {"figures": scores | {"answers": rows, "wall_s": 2.0}}
 
-    monkeypatch.setattr(worker.sit_exam, "sit", sit)
+    monkeypatch.setattr(worker.evaluate, "sit", sit)
     monkeypatch.setattr("labkit.store.course.open_course_store", lambda: "store")
     budget = replace(BUDGET, n_questions=7)
     found = worker.judge(tiny_llm, budget, EXAMPLES[:1], tuned=tmp_path)
@@ -192,7 +174,7 @@ def test_another_budget_starts_anew(parts_done: list[str], tmp_path: Path) -> No
 
 
 def test_a_part_that_fails_tells_why(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="(?s)'nothing' failed: .*no method 'nothing'"):
+    with pytest.raises(RuntimeError, match="(?s)work_in_json failed: .*no method 'nothing'"):
         bench_methods.in_own_process("nothing", BUDGET, [], [], tmp_path)
 
 

@@ -95,14 +95,21 @@ def test_a_killed_run_goes_on_with_what_is_missing(course: Path, monkeypatch) ->
     assert len(figures["variants"]) == 5
 
 
-def test_other_data_or_a_complete_run_start_anew(course: Path, monkeypatch) -> None:
+def test_only_other_data_start_anew(course: Path, monkeypatch) -> None:
+    measured: list[str] = []
+    measure = bench_rag.measure
+
+    def counted(variant, *rest):
+        measured.append(variant.name)
+        return measure(variant, *rest)
+
+    monkeypatch.setattr(bench_rag, "measure", counted)
     first = bench_rag.run(folder=course)
-    config = results.load(bench_rag.NAME, folder=course)["config"]
-    assert bench_rag._unfinished(config, course) is None
-    del first["variants"][VARIANTS[-1].name]
-    results.record(bench_rag.NAME, first, config=config, folder=course)
-    assert bench_rag._unfinished(config, course) is not None
-    assert bench_rag._unfinished(config | {"data": "other"}, course) is None
+    assert bench_rag.run(folder=course)["variants"] == first["variants"]
+    assert len(measured) == len(VARIANTS)
+    monkeypatch.setattr(bench_rag, "data_mark", lambda: "other")
+    bench_rag.run(folder=course)
+    assert len(measured) == 2 * len(VARIANTS)
 
 
 def test_scores_equal_those_of_the_hits_that_the_variant_finds(course: Path, fake_embedder) -> None:

@@ -139,7 +139,7 @@ def test_a_step_in_a_process_of_its_own_answers_and_names_what_is_missing(
     monkeypatch.setenv("PYTHONPATH", str(blocker))
     with pytest.raises(bench_retrieval._Missing, match="hnswlib.*pip install"):
         bench_retrieval._in_process("build", "hnswlib", tmp_path, tmp_path, 1)
-    with pytest.raises(RuntimeError, match="no such kind: the step 'build' stopped"):
+    with pytest.raises(RuntimeError, match="(?s)build_in_json failed: .*no such kind"):
         bench_retrieval._in_process("build", "no such kind", tmp_path, tmp_path, 1)
 
 
@@ -201,6 +201,4 @@ def test_the_door_passes_the_sizes_and_prints_a_table(
     assert main(["bench", "retrieval", "--sizes", str(N)]) == 0
     shown = capsys.readouterr().out
     assert "| LanceDB IVF_SQ | nprobes 5 |" in shown and "| NumPy exact |" in shown
-    with pytest.raises(SystemExit) as stopped:
-        main(["bench", "retrieval", "--sizes", "0"])
-    assert stopped.value.code == 2
+    assert main(["bench", "retrieval", "--sizes", "0"]) == 2

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from labkit import exam, results
+from labkit import answer_metrics, exam, results
 from labkit.bench import side_effects as bench
 from labkit.bench import updates as bench_updates
 from labkit.types import Evidence, Generation, Question
@@ -47,7 +47,7 @@ def small_exam(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_question_is_turned_back_to_what_was_right_before() -> None:
     before = bench.before_the_bulletin(CHANGED, "SM-1")
     assert before.answer == "It takes 1.2 kg now. [SM-1]"
-    score = exam.score_answer(before, before.answer, citations=["SM-1"])
+    score = answer_metrics.score_answer(before, before.answer, citations=["SM-1"])
     assert score.exact_match and score.house_format
     with pytest.raises(ValueError, match="q1 cannot be turned back"):
         bench.before_the_bulletin(replace(CHANGED, answer="It takes more. [SB-1]"), "SM-1")
@@ -57,8 +57,8 @@ def test_every_changed_training_question_of_the_course_can_be_turned_back() -> N
     rows = exam.exam_dataset("train").filter(lambda row: row["kind"] == "updated")
     for row in rows:
         before = bench.before_the_bulletin(exam._question(row), row["superseded_document"])
-        assert exam.contains_value(before.answer, row["superseded_value"])
-        assert not exam.contains_value(before.answer, row["values"][0])
+        assert answer_metrics.contains_value(before.answer, row["superseded_value"])
+        assert not answer_metrics.contains_value(before.answer, row["values"][0])
 
 
 def test_the_stale_adapters_learn_old_values_and_only_one_learns_to_read(store: Any) -> None:

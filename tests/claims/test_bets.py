@@ -41,6 +41,7 @@ def test_no_bet_leaves_no_file_and_the_defaults_alone(tmp_path: Path) -> None:
         ({"C14": "holds"}, "no claim 'C14'"),
         ({"C1": "maybe"}, "choose holds, holds only if, does not hold here"),
         ({"C2": "holds only if", "C1": "not measured yet"}, "is no bet on C1"),
+        ({"C1": "cannot tell"}, "is no bet on C1"),
     ],
 )
 def test_an_unknown_bet_is_refused_and_nothing_written(tmp_path: Path, wrong, told) -> None:
@@ -77,11 +78,11 @@ def test_bets_lie_in_the_users_folder_not_in_the_cache(tmp_path: Path, monkeypat
     assert settings.state_dir().is_relative_to(tmp_path)
 
 
-def test_bets_are_settled_by_state(tmp_path: Path) -> None:
-    states: list[verdicts.State] = ["holds", "holds only if", "not measured yet"]
+def test_bets_are_settled_by_state() -> None:
+    states: list[verdicts.State] = ["holds", "holds only if", "not measured yet", "cannot tell"]
     judged = [Verdict(c, s, "found") for c, s in zip(CLAIMS, states, strict=False)]
     lines = bets.table(bets.BELIEVER, judged).splitlines()[2:]
-    assert [line.split(" | ")[-1] for line in lines] == ["won |", "lost |", "open |"]
+    assert [line.split(" | ")[-1] for line in lines] == ["won |", "lost |", "open |", "open |"]
     assert "found" not in bets.table(bets.BELIEVER, judged, reveal=False)
 
 

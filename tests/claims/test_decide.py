@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from test_verdicts import EVERYTHING, QUESTIONS, recorded, records, retrained, sat, size_run
+from claims.made_up import EVERYTHING, QUESTIONS, recorded, records, retrained, sat, sizes
 
 from labkit.claims import decide
 from labkit.claims.decide import Case
@@ -52,11 +52,14 @@ def test_without_records_the_advice_is_to_measure_and_names_commands() -> None:
     assert len(advice.reasons) == 8
     for reason in advice.reasons:
         assert reason.measured.startswith("not measured yet: ")
-        assert reason.speaks_for is reason.speaks_against is None
+        assert not reason.votes
 
 
 GAIN = [exam_run("exam-base-m", {}), exam_run("exam-rag-m", {"lookup": 15})]
 FORMAT = exam_run("exam-lora-m", {}, wrong="It is 9 kg. [D]")
+QUICK = exam_run("exam-lora-m", {}, wrong="It is 9 kg. [D]", wall_s=48.0)
+SLOW = exam_run("exam-lora-m", {}, wrong="It is 9 kg. [D]", wall_s=240.0)
+NO_FACTS = Case(facts_in_documents=False, changes="never", traceable=False)
 IN_HOUSE_WORDS = exam_run("exam-rag-m", {"lookup": 15}, wrong="The kettle takes 9 kg.")
 
 
@@ -67,9 +70,11 @@ IN_HOUSE_WORDS = exam_run("exam-rag-m", {"lookup": 15}, wrong="The kettle takes 
         ([GAIN[0], exam_run("exam-rag-m", {})], Case(traceable=False), "measure first"),
         ([*GAIN, FORMAT], Case(), "RAG plus fine-tuning"),
         ([GAIN[0], IN_HOUSE_WORDS, FORMAT], Case(), "RAG"),
-        ([*GAIN, FORMAT], Case(False, "never", traceable=False), "fine-tuning"),
+        ([*GAIN, FORMAT], NO_FACTS, "fine-tuning"),
         ([*GAIN, FORMAT], Case(house_language=False), "RAG"),
-        ([*GAIN, FORMAT], Case(max_seconds=0.5), "fine-tuning"),
+        ([*GAIN, FORMAT], Case(max_seconds=0.5), "measure first"),
+        ([*GAIN, QUICK], Case(max_seconds=0.5), "fine-tuning"),
+        ([*GAIN, SLOW], Case(max_seconds=1.5), "RAG"),
         ([*GAIN, exam_run("exam-both-m", EVERYTHING)], Case(n_examples=9), "RAG plus fine-tuning"),
         ([*GAIN, exam_run("exam-both-m", EVERYTHING)], Case(), "RAG"),
         ([*GAIN, exam_run("exam-both-m", {})], Case(n_examples=9), "RAG"),
@@ -83,14 +88,14 @@ def test_a_source_is_worth_a_vote_only_if_citations_are_mostly_right() -> None:
     poor = exam_run("exam-rag-m", {})
     poor["figures"]["citation_precision"] = share(0.55)
     trait = "every answer needs a source"
-    assert reasons(Case(), records(poor))[trait].speaks_for is None
-    assert reasons(Case(), records(GAIN[1]))[trait].speaks_for == "RAG"
+    assert reasons(Case(), records(poor))[trait].votes == {}
+    assert reasons(Case(), records(GAIN[1]))[trait].votes == {"RAG": True}
 
 
-@pytest.mark.parametrize(("ruled", "vote"), [(0.6, "RAG"), (0.15, None)])
+@pytest.mark.parametrize(("ruled", "vote"), [(0.6, {"RAG": True}), (0.15, {})])
 def test_changing_facts_speak_for_rag_if_the_store_follows(ruled: float, vote: Any) -> None:
     reason = reasons(Case(changes="daily"), records(updates(ruled)))["the facts change daily"]
-    assert reason.speaks_for == vote
+    assert reason.votes == vote
     assert (
         "14 new documents" in reason.measured and "training again: not measured" in reason.measured
     )
@@ -108,11 +113,25 @@ def test_the_committed_records_give_every_reason_its_measurement(change: Any) ->
 
 
 def test_few_examples_are_held_against_the_curve() -> None:
-    curve = {"runs": [size_run(0, 0, 0), size_run(100, 0, 30), size_run(100, 0.2, 1)]}
-    known = records(*GAIN, exam_run("exam-both-m", EVERYTHING), recorded("data-size-m", curve))
-    few, many = (reasons(Case(n_examples=n), known)[f"{n} examples to train on"] for n in (99, 100))
-    assert (few.speaks_for, many.speaks_for) == (None, "fine-tuning")
-    assert "on 0 examples: 0 %" in few.measured and "on 100 examples: 75 %" in many.measured
+    curve = sizes(80, 1)
+    known = records(*GAIN, exam_run("exam-both-m", EVERYTHING), curve)
+    few, many = (reasons(Case(n_examples=n), known)[f"{n} examples to train on"] for n in (9, 30))
+    assert (few.votes, many.votes) == ({}, {"fine-tuning": True})
+    assert "on 0 examples: 33 %" in few.measured and "on 30 examples: 67 %" in many.measured
+
+
+@pytest.mark.parametrize(
+    ("seconds", "votes"),
+    [(2.0, {}), (0.95, {"RAG": False}), (0.5, {"RAG": False, "fine-tuning": False})],
+)
+def test_a_wish_is_held_against_what_each_remedy_takes(seconds: float, votes: dict) -> None:
+    base, rag = exam_run("exam-base-m", {}, wall_s=0.6 * 120), GAIN[1]
+    reason = reasons(Case(max_seconds=seconds), records(base, rag))[
+        f"at most {seconds:g} s an answer"
+    ]
+    assert reason.votes == votes
+    assert ("neither reaches it" in reason.measured) == (len(votes) == 2)
+    assert "closed book 0.60 s an answer, RAG 1.00 s an answer" in reason.measured
 
 
 @pytest.mark.parametrize(
@@ -132,7 +151,9 @@ def test_the_largest_model_that_fits_the_card_is_named(gib: float, told: str) ->
 def test_search_is_told_at_the_next_larger_recorded_size(n: int, told: str, beyond: bool) -> None:
     runs = []
     for size, seconds in ((900, 0.75), (90, 0.25)):
-        search = {"runs": {"LanceDB flat": {"searches": [{"p50_s": seconds}]}}}
+        search = {
+            "runs": {"LanceDB flat": {"searches": [{"p50_s": p} for p in (0.1, seconds, 0.2)]}}
+        }
         runs.append(recorded(f"bench-retrieval-{size}", search) | {"config": {"n": size}})
     reason = reasons(Case(n_passages=n), records(*runs))[f"{n} passages"]
     assert told in reason.measured
@@ -148,15 +169,15 @@ def test_the_table_has_a_row_for_every_reason() -> None:
     advice = decide.advise(Case(max_seconds=0.1), records(*GAIN))
     lines = decide.table(advice).splitlines()
     assert len(lines) == 2 + len(advice.reasons)
-    assert any("| against RAG |" in line for line in lines)
+    assert any("| against RAG, against fine-tuning |" in line for line in lines)
 
 
 def test_every_command_named_is_one_the_doors_accept() -> None:
-    from labkit.cli.main import build_parser
+    from labkit.cli.main import parse
 
     for reason in decide.advise(Case(n_examples=1), NOTHING).reasons:
         command = reason.measured.partition(": ")[2].split()
-        build_parser().parse_args(command[3:])
+        parse(command[3:])
 
 
 def box_parts(box: Any) -> dict[str, Any]:

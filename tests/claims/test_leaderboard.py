@@ -1,4 +1,4 @@
-"""The leaderboard in a terminal, as JSON, as a figure and as one HTML page."""
+"""The leaderboard in a terminal, as JSON, as markdown and as one HTML page."""
 
 import json
 import re
@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 
 from labkit import hardware, results
-from labkit.claims import leaderboard, leaderboard_page
-from labkit.classroom.figures import leaderboard as plots_leaderboard
+from labkit.claims import leaderboard
 from labkit.cli.main import main
-from labkit.types import Interval
 
 TUNE = "python -m labkit finetune --method qlora --rank 4 --out made/up"
 
@@ -48,12 +46,12 @@ def runs() -> list[dict]:
 
 
 def test_a_tuned_row_is_repeated_by_commands_that_the_doors_accept(runs: list[dict]) -> None:
-    from labkit.cli.main import build_parser
+    from labkit.cli.main import parse
 
     tune, sit = leaderboard.commands(runs[0])
     assert tune == TUNE
-    made = [build_parser().parse_args(command.split()[3:]) for command in (tune, sit)]
-    assert made[0].out == made[1].tuned
+    made = [parse(command.split()[3:]) for command in (tune, sit)]
+    assert made[0]["out"] == made[1]["tuned"]
     assert leaderboard.commands(runs[1]) == ["python -m labkit exam --system base"]
 
 
@@ -65,35 +63,26 @@ def test_every_row_prints_its_scores_and_its_commands(runs: list[dict]) -> None:
     assert "exam --system base" in leaderboard.in_words([])
 
 
+def test_a_stale_row_says_so_and_why(runs: list[dict]) -> None:
+    runs[1]["stale"] = "sat in half the time"
+    lines = leaderboard.render(runs).splitlines()
+    (origin,) = (line for line in lines if "2026-01-02, stale: sat in half the time" in line)
+    assert origin.startswith("| base, Tiny-1, stale |")
+    assert sum("stale" in line for line in lines) == 3
+    assert "base, Tiny-1, stale" in leaderboard.in_words(runs)
+
+
 def test_the_page_stands_alone_and_escapes_every_text(runs: list[dict]) -> None:
     runs[1]["config"]["command"] = "<script>alert(1)</script> & x"
     runs[1]["config"]["model"] = "<img src=x>"
-    html = leaderboard_page.page(runs)
+    html = leaderboard.page(runs)
     assert "<script" not in html and "<img src=x" not in html
     assert "&lt;script&gt;" in html and " &amp; x" in html
-    assert re.findall(r'(?:src|href)="(?!data:)', html) == []
-    assert html.count("<tr>") == 3 and "The claims" not in html
-
-
-def test_the_figure_puts_each_share_where_it_belongs(runs: list[dict]) -> None:
-    axes = leaderboard_page.figure(runs)
-    assert axes.get_title("left").startswith("both, Tiny-1, qlora: 90% right")
-    assert [label.get_text() for label in axes.get_yticklabels()] == list(
-        leaderboard.standings(runs)
-    )
-    right, wrong = (bars.lines[0] for bars in axes.containers)
-    assert list(right.get_xdata()) == pytest.approx([90, 10])
-    assert list(wrong.get_xdata()) == pytest.approx([10, 90])
-    assert axes.get_legend_handles_labels()[1] == ["right", "wrong but confident"]
+    assert re.findall(r"(?:src|href)=", html) == ["src="]  # the escaped one
+    assert html.count("<tr>") == 2 and "The claims" not in html
+    assert "--tuned made/up -k 3</td>" in html  # long cells stay whole
     with pytest.raises(ValueError, match="No exam is recorded yet"):
-        leaderboard_page.figure([])
-
-
-def test_whiskers_reach_from_low_to_high() -> None:
-    axes = plots_leaderboard.standings({"a": {"right": Interval(0.5, 0.4, 0.8, 9)}}, title="t")
-    _, _, (whisker,) = axes.containers[0].lines
-    (ends,) = whisker.get_segments()
-    assert ends[:, 0].tolist() == pytest.approx([40, 80])
+        leaderboard.page([])
 
 
 @pytest.fixture
@@ -104,16 +93,14 @@ def folder(tmp_path: Path, runs: list[dict], monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
-def test_the_door_prints_json_and_writes_page_and_figure(folder: Path, capsys) -> None:
-    page, picture = folder / "new" / "page.html", folder / "other" / "figure.png"
-    asked = ["leaderboard", "--json", "--html", str(page), "--figure", str(picture)]
-    assert main(asked) == 0
+def test_the_door_prints_json_and_writes_the_page(folder: Path, capsys) -> None:
+    page = folder / "new" / "page.html"
+    assert main(["leaderboard", "--json", "--html", str(page)]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [row["system"] for row in told["runs"]] == ["both, Tiny-1, qlora", "base, Tiny-1"]
     assert told["runs"][1]["figures"]["exact_match"]["mean"] == 0.1
     assert {one["state"] for one in told["verdicts"]} >= {"not measured yet"}
     assert "The claims" in page.read_text(encoding="utf-8")
-    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_door_writes_both_pages_anew(folder: Path, capsys) -> None:
@@ -121,6 +108,10 @@ def test_the_door_writes_both_pages_anew(folder: Path, capsys) -> None:
     assert "qlora" in (folder / "LEADERBOARD.md").read_text(encoding="utf-8")
     assert "**C13**" in (folder / "VERDICTS.md").read_text(encoding="utf-8")
     assert "VERDICTS.md" in capsys.readouterr().out
+
+
+def test_a_folder_without_exams_gets_an_empty_board(tmp_path: Path) -> None:
+    assert "| system | lookup |" in leaderboard.write(tmp_path).read_text(encoding="utf-8")
 
 
 def test_the_committed_leaderboard_is_what_the_records_say() -> None:

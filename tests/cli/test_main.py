@@ -13,15 +13,14 @@ from typing import Any
 
 import pytest
 
-from labkit import __version__, catalogue, doctor, fetch, models
-from labkit import evaluate as sit_exam
-from labkit.cli import main as cli
-from labkit.cli.main import main
+from labkit import __version__, catalogue, doctor, evaluate, fetch, models
+from labkit.cli import documents
+from labkit.cli.main import UsageError, main, parse
 from labkit.models import LanguageModel
 from labkit.store import IngestReport
 from labkit.types import Generation, Hit
 
-COMMANDS = ["doctor", "fetch", "ingest", "ask", "exam", "leaderboard", "plan", "lab"]
+COMMANDS = "doctor fetch ingest ask exam leaderboard finetune plan bench lab".split()
 SAID = "Each pitch bearing takes 1.6 kg of grease. [SB-1]"
 RUN_WITHOUT_NETWORK = """
 import json, socket, sys
@@ -78,7 +77,7 @@ def store(make_hit: Any, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
         fake.opened.append((db, create))
         return fake
 
-    monkeypatch.setattr(cli, "_open_store", open_store)
+    monkeypatch.setattr(documents, "_open_store", open_store)
     monkeypatch.setattr(
         "labkit.store.course.open_course_store", lambda: open_store("the course", create=True)
     )
@@ -93,20 +92,15 @@ def llm(tiny_llm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str, capsys) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main([command, "--help"])
-    assert stop.value.code == 0
-    assert f"usage: python -m labkit {command}" in capsys.readouterr().out
+    assert main([command, "--help"]) == 0
+    assert f"Usage: labkit {command}" in capsys.readouterr().out
 
 
 def test_help_lists_every_command_and_the_version_is_the_packages(capsys) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["--help"])
-    assert stop.value.code == 0
+    assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(re.search(rf"\n    {command}\s", text) for command in COMMANDS)
-    with pytest.raises(SystemExit):
-        main(["--version"])
+    assert all(re.search(rf"\n  {command}\s", text) for command in COMMANDS)
+    assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"labkit {__version__}\n"
 
 
@@ -133,10 +127,9 @@ def test_help_lists_every_command_and_the_version_is_the_packages(capsys) -> Non
     ids=" ".join,
 )
 def test_bad_usage_exits_with_2_and_shows_the_usage(arguments: list[str], capsys) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    assert stop.value.code == 2
-    assert "usage: python -m labkit" in capsys.readouterr().err
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert "Usage: labkit" in said.err and "Error: " in said.err and said.out == ""
 
 
 @pytest.mark.parametrize(
@@ -158,6 +151,24 @@ def test_failed_work_is_one_line_on_stderr_and_exit_code_1(monkeypatch, capsys, 
     assert said.out == ""
     assert said.err.count("\n") == 1
     assert (str(error) or "Stopped") in said.err
+
+
+@pytest.mark.parametrize("words", [["plan", "--model", "gpt"], ["bench", "nothing"]])
+def test_a_command_that_the_doors_do_not_accept_does_not_parse(words: list[str]) -> None:
+    with pytest.raises((KeyError, UsageError)):
+        parse(words)
+
+
+def test_options_are_parsed_without_running_anything() -> None:
+    options = parse("bench retrieval --sizes 10 20 30 --json".split())
+    assert [*options["sizes"], *options["more"], options["as_json"]] == [10, 20, 30, True]
+
+
+def test_help_is_plain_and_loads_nothing_heavy(root: Path) -> None:
+    code = "import sys; from labkit.cli.main import main; main(['--help']); print(*sys.modules)"
+    said = run_python("-c", code, cwd=root)
+    assert said.returncode == 0 and "\x1b" not in said.stdout and "─" not in said.stdout
+    assert not {"torch", "numpy", "rich", "lancedb", "openai"} & set(said.stdout.split())
 
 
 def test_a_programming_error_is_not_hidden(monkeypatch) -> None:
@@ -200,8 +211,7 @@ def test_fetch_brings_the_two_small_models_unless_told_otherwise(monkeypatch, st
 
 
 def test_fetching_an_unknown_model_names_the_known_ones(capsys) -> None:
-    with pytest.raises(SystemExit):
-        main(["fetch", "gpt"])
+    assert main(["fetch", "gpt"]) == 2
     assert catalogue.SMALL_MODEL in capsys.readouterr().err
 
 
@@ -262,7 +272,7 @@ def test_ask_refuses_an_empty_question(store, llm, capsys) -> None:
 def test_ask_without_a_store_says_how_to_make_one(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("labkit.embed.load_embedder", lambda name: None)
     assert main(["ask", "How much?", "--db", str(tmp_path / "none")]) == 1
-    assert "python -m labkit ingest" in capsys.readouterr().err
+    assert "labkit ingest" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
 
 
@@ -274,8 +284,10 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
         asked.update(options, system=name)
         return {"figures": {}, "config": {"system": name}}
 
-    monkeypatch.setattr(sit_exam, "sit", sit)
-    monkeypatch.setattr(sit_exam, "render", lambda run: "the table")
+    monkeypatch.setattr(evaluate, "sit", sit)
+    monkeypatch.setattr(evaluate, "render", lambda run: "the table")
+    written: list[str] = []
+    monkeypatch.setattr("labkit.claims.leaderboard.write", lambda: written.append("page"))
     arguments = ["exam", "--system", system, "--model", "auto", "-k", "2", "--limit", "5"]
     assert main(arguments) == 0
     assert capsys.readouterr().out == "the table\n"
@@ -296,6 +308,35 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
     monkeypatch.setattr("labkit.rerank.course_scorer", lambda: "a scorer")
     assert main([*arguments, "--rerank"]) == 0
     assert asked["scorer"] == "a scorer"
+    assert written == [], "a part of the exam is not recorded"
+    assert main(arguments[:-2]) == 0
+    assert written == ["page"]
+
+
+def test_a_fast_exam_is_refused_in_one_sentence(monkeypatch, store, capsys, root: Path) -> None:
+    monkeypatch.setenv("LABKIT_FAST", "1")
+    monkeypatch.setattr(evaluate, "sit", lambda *a, **k: pytest.fail("the exam began"))
+    assert main(["exam"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert "never recorded in data/results; unset LABKIT_FAST" in said.err
+
+
+def test_only_a_whole_exam_joins_the_leaderboard(monkeypatch, store, capsys) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(evaluate, "sit", lambda name, **options: {"config": {}, "figures": {}})
+    monkeypatch.setattr(evaluate, "render", lambda run: "")
+    monkeypatch.setattr("labkit.claims.leaderboard.write", lambda: written.append("page"))
+    assert main(["exam", "--limit", "5"]) == 0
+    assert written == []
+    assert main(["exam"]) == 0
+    assert written == ["page"]
+
+
+def test_the_exams_limit_says_which_questions_it_leaves(capsys) -> None:
+    assert main(["exam", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "N questions spread evenly over the exam; not recorded" in said
 
 
 def test_lab_passes_the_port_and_the_exit_code_on(monkeypatch) -> None:

@@ -5,19 +5,19 @@ import json
 import pytest
 
 from labkit.cli.main import main
-from labkit.cli.plan import Cards, cards
+from labkit.cli.plan import cards
 from labkit.hardware import GIB
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("24", Cards(1, 24 * GIB)),
-        ("2x24", Cards(2, 24 * GIB)),
-        ("8x79.5", Cards(8, 159 * GIB // 2)),
+        ("24", (1, 24 * GIB)),
+        ("2x24", (2, 24 * GIB)),
+        ("8x79.5", (8, 159 * GIB // 2)),
     ],
 )
-def test_cards_are_read(text: str, expected: Cards) -> None:
+def test_cards_are_read(text: str, expected: tuple[int, int]) -> None:
     assert cards(text) == expected
 
 
@@ -69,15 +69,13 @@ def test_a_rehearsal_stands_beside_the_prediction(capsys, monkeypatch) -> None:
         (["--gpus", "two"], "write 2x24"),
         (["--gpus", "0x24"], "write 2x24"),
         (["--gpus", "2x0"], "write 2x24"),
-        (["--batch", "0"], "whole number of 1 or more"),
-        (["--seq", "x"], "whole number of 1 or more"),
-        (["--dtype", "int4"], "invalid choice"),
+        (["--batch", "0"], "--batch"),
+        (["--seq", "x"], "--seq"),
+        (["--dtype", "int4"], "is not one of"),
     ],
 )
 def test_bad_usage_is_one_sentence_and_exit_code_2(arguments, said, capsys) -> None:
-    with pytest.raises(SystemExit) as stop:
-        main(["plan", *arguments])
-    assert stop.value.code == 2
+    assert main(["plan", *arguments]) == 2
     assert said in capsys.readouterr().err
 
 

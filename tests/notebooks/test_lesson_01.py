@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit import answer_metrics as inventions
-from labkit import exam
+from labkit import answer_metrics, exam
 from labkit.claims.verdicts import of_parts
 from labkit.classroom.checks import lesson_01 as checks_01
 
@@ -22,7 +21,7 @@ def by_hand() -> dict[str, Any]:
     """Return the functions that the lesson defines, solutions in place of stubs."""
     tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
     defined = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in WANTED]
-    names: dict[str, Any] = {"exam": exam}
+    names: dict[str, Any] = {"answer_metrics": answer_metrics, "exam": exam}
     exec(compile(ast.Module(defined, []), SOURCE.name, "exec"), names)
     return names
 
@@ -34,7 +33,7 @@ def test_the_solution_marks_as_the_exam_does(by_hand: dict) -> None:
 
 @given(n=st.integers(1, 5000))
 def test_the_solutions_bound_equals_the_packages(by_hand: dict, n: int) -> None:
-    assert by_hand["highest_share"](n) == pytest.approx(inventions.highest_share(n))
+    assert by_hand["highest_share"](n) == pytest.approx(answer_metrics.highest_share(n))
 
 
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=5))

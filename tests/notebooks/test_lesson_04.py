@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit import corpus, exam, rag
+from labkit import answer_metrics, corpus, exam, rag
 from labkit.types import Hit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +28,7 @@ def by_hand() -> dict[str, Any]:
     tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
     defined = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in wanted]
     assert {node.name for node in defined} == wanted
-    names: dict[str, Any] = {"rag": rag, "exam": exam, "re": re}
+    names: dict[str, Any] = {"rag": rag, "exam": exam, "re": re, "answer_metrics": answer_metrics}
     exec(compile(ast.Module(defined, []), SOURCE.name, "exec"), names)
     return names
 
@@ -52,7 +52,7 @@ def test_inline_citation_check_equals_the_packages(
 ) -> None:
     kept, invented = rag.check_citations(text, shown)
     assert by_hand["check_by_hand"](text, shown) == ([c.document_id for c in kept], invented)
-    assert by_hand["cited"](text) == exam.cited_ids(text)
+    assert by_hand["cited"](text) == answer_metrics.cited_ids(text)
 
 
 def test_inline_chunks_lose_no_word_and_keep_the_budget(by_hand: dict) -> None:

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.authoring import notebooks
-from labkit.authoring import outputs as notebook_outputs
+from labkit.authoring import notebooks, outputs
 from labkit.authoring.source import VARIANTS, Lesson, Variant, convert, lessons
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,13 +26,13 @@ def test_lesson_runs_in_fast_mode(lesson: Lesson, variant: Variant, tmp_path: Pa
     notebook = convert(lesson, variant)
     failure = None
     try:
-        notebook_outputs.execute(notebook, tmp_path, fast=True, timeout_s=600)
-    except (notebook_outputs.CellError, notebook_outputs.KernelError) as error:
+        outputs.execute(notebook, tmp_path, fast=True, timeout_s=600)
+    except (outputs.CellError, outputs.KernelError) as error:
         failure = str(error)
     if failure:  # outside the handler: the report shows the cell and its error, not this test
         pytest.fail(failure, pytrace=False)
-    notebook_outputs.clean(notebook)
-    faults = [*notebook_outputs.dirt(notebook), *notebooks.check_faults(notebook, variant)]
+    outputs.clean(notebook)
+    faults = [*outputs.dirt(notebook), *notebooks.check_faults(notebook, variant)]
     if faults:
         pytest.fail("\n".join(faults), pytrace=False)
 

@@ -23,8 +23,8 @@ from labkit.store import schema as chunk_table
 from labkit.store.schema import StoreError
 
 needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="kills and limits are POSIX only")
-N_KILLS = 50 if os.environ.get("LABKIT_SLOW") == "1" else 6
-LONG_LINE_BYTES = (50 if os.environ.get("LABKIT_SLOW") == "1" else 1) * 2**20
+N_KILLS = 30
+LONG_LINE_BYTES = 20 * 2**20
 N_HOSTILE = 300
 
 
@@ -36,6 +36,7 @@ def two_editions(docs: Path) -> tuple[Contents, Contents]:
 
 
 @needs_posix
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_and_double_no_row(tmp_path: Path, fake_embedder: Any) -> None:
     docs, db = tmp_path / "docs", tmp_path / "db"
     editions = two_editions(docs)
@@ -68,6 +69,7 @@ def test_kills_at_random_moments_lose_and_double_no_row(tmp_path: Path, fake_emb
 
 
 @needs_posix
+@pytest.mark.slow
 def test_two_processes_that_ingest_different_folders_keep_both(
     tmp_path: Path, fake_embedder: Any
 ) -> None:
@@ -306,6 +308,7 @@ def hostile_folder(folder: Path) -> tuple[set[Path], set[int]]:
     return bad, good
 
 
+@pytest.mark.slow
 def test_hostile_files_are_named_and_the_good_ones_are_in(
     tmp_path: Path, fake_embedder: Any
 ) -> None:

@@ -154,6 +154,7 @@ def test_a_folder_killed_before_its_first_commit_can_be_opened(
     assert open_store(tmp_path / "db", fake_embedder).count() == 0
 
 
+@pytest.mark.slow
 def test_processes_that_ingest_at_once_take_turns(
     tmp_path: Path, two_editions: tuple[Path, Contents, Contents], fake_embedder: Any
 ) -> None:

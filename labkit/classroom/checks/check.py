@@ -1,22 +1,24 @@
 """Exercise checks: hold a student's function against a reference, and say what is wrong in words.
 
-Knows: how to tell an untouched stub from a wrong answer, compare numbers, arrays and tensors, and
-give the hint that fits the mistake. A check never raises because of the student's code.
-Does not know: how long an answer may take; it cannot stop an endless loop.
+Knows: how to tell an untouched stub from a wrong answer, and how to give the hint that fits the
+mistake. A check never raises because of the student's code.
+Does not know: how two results are compared (``compare``), nor how long an answer may take; it
+cannot stop an endless loop.
 Used by every lesson that has exercises: ``check.cosine(my_cosine)``.
 """
 
 import copy
 import dis
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from labkit.classroom.checks.compare import difference, same
+from labkit.classroom.checks.compare import difference, same, show
 
 UNTOUCHED = "not attempted yet"
 State = Literal["passed", "failed", "untouched"]
+Answer = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,9 @@ class Case:
     hint: str
     accept: Callable[[Any], bool] | None = None
 
-
-@dataclass(frozen=True)
-class Mistake:
-    """A plausible wrong answer: whoever returns the same gets this hint in place of the case's."""
-
-    wrong: Callable[..., Any]
-    hint: str
+    def result_of(self, answer: Answer) -> Any:
+        """Call the student's function or the reference with this case's arguments."""
+        return answer(*copy.deepcopy(self.arguments))
 
 
 @dataclass(frozen=True)
@@ -58,18 +56,18 @@ class Verdict:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """A check that a lesson calls with the student's function.
 
-    ``exercise(fn)`` prints the verdict and returns whether it passed; ``exercise.judge(fn)``
-    returns it.
+    ``exercise(fn)`` prints the verdict and returns nothing, so that a notebook shows the feedback
+    alone; ``exercise.judge(fn)`` returns the verdict.
     """
 
     name: str
     cases: Callable[[], Iterator[Case]]
-    reference: Callable[..., Any]
-    mistakes: tuple[Mistake, ...] = field(default=())
+    reference: Answer
+    mistakes: Callable[..., Mapping[str, Any]]
 
     def __call__(self, attempt: Any) -> None:
         """Print what is right or wrong about `attempt`; ``judge`` returns it instead."""
@@ -84,52 +82,40 @@ class Exercise:
                 f"expected a function, got {type(attempt).__name__}",
                 "Hand in the function itself, without brackets after its name.",
             )
-        n_cases = 0
-        for case in self.cases():
-            verdict = self._judge_case(attempt, case)
-            if verdict is not None:
+        cases = list(self.cases())
+        for case in cases:
+            if verdict := self._judge_case(attempt, case):
                 return verdict
-            n_cases += 1
-        return Verdict("passed", f"✓ {self.name}: all {n_cases} cases pass.")
+        return Verdict("passed", f"✓ {self.name}: all {len(cases)} cases pass.")
 
-    def _judge_case(self, attempt: Callable[..., Any], case: Case) -> Verdict | None:
+    def _judge_case(self, attempt: Answer, case: Case) -> Verdict | None:
         """Return what is wrong with `attempt` in this case, or None."""
         try:
-            result = attempt(*copy.deepcopy(case.arguments))
-        except NotImplementedError as error:
-            if _raised_by(attempt, error):
-                return self._untouched()
-            return self._error(case, error)
+            result = case.result_of(attempt)
         except Exception as error:  # whatever the student's code raises is shown, not raised
-            return self._error(case, error)
+            if isinstance(error, NotImplementedError) and _raised_by(attempt, error):
+                return self._untouched()
+            frames = traceback.extract_tb(error.__traceback__)[2:3]  # the student's own line
+            line = f" (at `{frames[0].line}`)" if frames and frames[0].line else ""
+            what = f"your function stopped with {type(error).__name__}: {error}{line}"
+            return self._failed(f"for {case.about} {what}", case.hint)
         if result is ... or (result is None and _is_empty(attempt)):
             return self._untouched()
-        return self._wrong(case, result)
+        return self._judge_result(result, case)
 
-    def _wrong(self, case: Case, result: Any) -> Verdict | None:
-        expected = self.reference(*copy.deepcopy(case.arguments))
+    def _judge_result(self, result: Any, case: Case) -> Verdict | None:
+        expected = case.result_of(self.reference)
         if result is None and expected is not None:
-            return self._failed(
-                f"for {case.about} your function returns None", "Is the `return` missing?"
-            )
-        right = _accepts(case, result) if case.accept else same(result, expected)
-        if right:
+            what = f"for {case.about} your function returns None"
+            return self._failed(what, "Is the `return` missing?")
+        if _accepts(case, result) if case.accept else same(result, expected):
             return None
-        what = f"for {case.about}: {difference(result, expected, exact=case.accept is None)}"
-        return self._failed(what, self._hint(case, result))
-
-    def _hint(self, case: Case, result: Any) -> str:
-        """Return the hint of the known mistake that gives the same result, else the case's."""
-        for mistake in self.mistakes:
-            if same(result, mistake.wrong(*copy.deepcopy(case.arguments))):
-                return mistake.hint
-        return case.hint
-
-    def _error(self, case: Case, error: Exception) -> Verdict:
-        frames = traceback.extract_tb(error.__traceback__)[1:2]  # the student's own line
-        line = f" (at `{frames[0].line}`)" if frames and frames[0].line else ""
-        what = f"for {case.about} your function stopped with {type(error).__name__}: {error}{line}"
-        return self._failed(what, case.hint)
+        what = difference(result, expected)
+        if case.accept:
+            what = f"yours is {show(result)}, which is not right"
+        wrong = case.result_of(self.mistakes)
+        known = (hint for hint, value in wrong.items() if same(result, value))
+        return self._failed(f"for {case.about}: {what}", next(known, case.hint))
 
     def _untouched(self) -> Verdict:
         return Verdict("untouched", f"· {self.name}: {UNTOUCHED}.")
@@ -139,7 +125,7 @@ class Exercise:
 
 
 def exercise(
-    reference: Callable[..., Any], *, mistakes: tuple[Mistake, ...] = ()
+    reference: Answer, mistakes: Callable[..., Mapping[str, Any]] = lambda *arguments: {}
 ) -> Callable[[Callable[[], Iterator[Case]]], Exercise]:
     """Turn a generator of cases into a check named after it.
 
@@ -147,8 +133,9 @@ def exercise(
     ----------
     reference : callable
         The right answer; it gives the expected result of every case.
-    mistakes : tuple of Mistake
-        Plausible wrong answers with their own hints, tried in order.
+    mistakes : callable
+        Given a case's arguments, it returns what plausible wrong answers would, by their hints:
+        whoever returns the same gets the first such hint in place of the case's.
 
     Returns
     -------
@@ -157,22 +144,16 @@ def exercise(
 
     Examples
     --------
-    >>> @exercise(lambda x: 2 * x, mistakes=(Mistake(lambda x: x * x, "That squares x."),))
+    >>> @exercise(lambda x: 2 * x, lambda x: {"That squares x.": x * x})
     ... def double():
     ...     yield Case("a number", (3,), hint="Add x to itself.")
     >>> double(lambda x: x + x)
     ✓ double: all 1 cases pass.
-    True
     >>> double(lambda x: x * x)
     ✗ double: for a number: expected 6, yours is 9.
       Hint: That squares x.
-    False
     """
-
-    def decorate(cases: Callable[[], Iterator[Case]]) -> Exercise:
-        return Exercise(name=cases.__name__, cases=cases, reference=reference, mistakes=mistakes)
-
-    return decorate
+    return lambda cases: Exercise(cases.__name__, cases, reference, mistakes)
 
 
 def _accepts(case: Case, result: Any) -> bool:
@@ -183,14 +164,14 @@ def _accepts(case: Case, result: Any) -> bool:
         return False
 
 
-def _raised_by(attempt: Callable[..., Any], error: BaseException) -> bool:
+def _raised_by(attempt: Answer, error: BaseException) -> bool:
     """Tell whether `error` was raised in the body of `attempt`, not somewhere it calls."""
     code = getattr(attempt, "__code__", None)
     frames = list(traceback.walk_tb(error.__traceback__))
     return code is None or frames[-1][0].f_code is code
 
 
-def _is_empty(attempt: Callable[..., Any]) -> bool:
+def _is_empty(attempt: Answer) -> bool:
     """Tell whether a function's body does nothing: ``...``, ``pass`` or a docstring alone."""
     code = getattr(attempt, "__code__", None)
     idle = {"RESUME", "NOP", "LOAD_CONST", "RETURN_CONST", "RETURN_VALUE", "COPY_FREE_VARS"}

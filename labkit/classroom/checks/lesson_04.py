@@ -7,11 +7,13 @@ Used by lesson 04, which imports this module as ``check``.
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from statistics import mean
 
-from labkit.classroom.checks.check import Case, Mistake, exercise
+from labkit.classroom.checks.check import Case, exercise
 
 Count = Callable[[str], int]
+BRACKET = r"\[([^\[\]]+)\]"
 
 
 def lay_out(question: str, passages: Sequence[str]) -> str:
@@ -24,32 +26,12 @@ def count_words(text: str) -> int:
     return len(text.split())
 
 
-def _build_prompt(question: str, passages: list[str], budget: int, count: Count) -> str:
-    for n in range(len(passages), 0, -1):
-        if count(lay_out(question, passages[:n])) <= budget:
-            return lay_out(question, passages[:n])
-    return lay_out(question, [])
-
-
-def _no_budget(question: str, passages: list[str], budget: int, count: Count) -> str:
+def _build_prompt(
+    question: str, passages: list[str], budget: int, count: Count, *, keep: slice = slice(-1)
+) -> str:
+    while passages and count(lay_out(question, passages)) > budget:
+        passages = passages[keep]
     return lay_out(question, passages)
-
-
-def _in_characters(question: str, passages: list[str], budget: int, count: Count) -> str:
-    return _build_prompt(question, passages, budget, len)
-
-
-def _without_question(question: str, passages: list[str], budget: int, count: Count) -> str:
-    fitting = range(len(passages), 0, -1)
-    n = next((n for n in fitting if count("\n".join(passages[:n])) <= budget), 0)
-    return lay_out(question, passages[:n])
-
-
-def _best_first_out(question: str, passages: list[str], budget: int, count: Count) -> str:
-    for n in range(len(passages)):
-        if count(lay_out(question, passages[n:])) <= budget:
-            return lay_out(question, passages[n:])
-    return lay_out(question, [])
 
 
 def _skipping(question: str, passages: list[str], budget: int, count: Count) -> str:
@@ -60,115 +42,87 @@ def _skipping(question: str, passages: list[str], budget: int, count: Count) -> 
     return lay_out(question, kept)
 
 
-def _strictly_below(question: str, passages: list[str], budget: int, count: Count) -> str:
-    return _build_prompt(question, passages, budget - 1, count)
-
-
 @exercise(
     _build_prompt,
-    mistakes=(
-        Mistake(_no_budget, "You kept every passage. Count the prompt, and drop while it is over."),
-        Mistake(_in_characters, "You counted characters. Ask `count` how much a text takes."),
-        Mistake(_without_question, "The question takes room too: count the whole prompt."),
-        Mistake(_best_first_out, "You dropped the best passages. They come best first."),
-        Mistake(
-            _skipping,
-            "A weaker passage took the place of a better one. Stop at the first that does not fit.",
+    lambda q, found, budget, count: {
+        "You kept every passage. Count the prompt, and drop while it is over.": lay_out(q, found),
+        "You counted characters. Ask `count` how much a text takes.": (
+            _build_prompt(q, found, budget, len)
         ),
-        Mistake(_strictly_below, "A prompt of exactly the budget still fits."),
-    ),
+        "The question takes room too: count the whole prompt.": (
+            _build_prompt(q, found, budget + count(lay_out(q, [])), count)
+        ),
+        "You dropped the best passages. They come best first.": (
+            _build_prompt(q, found, budget, count, keep=slice(1, None))
+        ),
+        "A weaker passage took the place of a better one. Stop at the first that does not fit.": (
+            _skipping(q, found, budget, count)
+        ),
+        "A prompt of exactly the budget still fits.": _build_prompt(q, found, budget - 1, count),
+    },
 )
 def build_prompt() -> Iterator[Case]:
     """Check lesson 04, exercise 1: the best passages that fit into a budget, then the question."""
-    question = "How much grease?"  # with its mark 4 words, the passages 6, 5 and 4
-    passages = ["a b c d e f", "g h i j k", "l m n o"]
+    passages = ["a b c d e f", "g h i j k", "l m n o"]  # 6, 5 and 4 words
+    uneven = ["a b", "c d e f g h i j k l", "m"]
     lay = "Hand the kept passages to `lay_out`, best first."
     drop = "Drop from the end until `count(prompt) <= budget`."
-    yield Case("room for everything", (question, passages, 40, count_words), lay)
-    yield Case("room for the best passage", (question, passages, 12, count_words), drop)
-    yield Case("a prompt of exactly the budget", (question, passages, 15, count_words), drop)
-    yield Case(
-        "a long passage in the middle",
-        (question, ["a b", "c d e f g h i j k l", "m"], 8, count_words),
-        "Stop at the first passage that does not fit.",
-    )
-    yield Case(
-        "room for no passage",
-        (question, passages, 5, count_words),
-        "The question always stays, even without any passage.",
-    )
-    yield Case("no passages", (question, [], 40, count_words), "Then the question stands alone.")
+    stop = "Stop at the first passage that does not fit."
+    stays = "The question always stays, even without any passage."
+    for about, found, budget, hint in (
+        ("room for everything", passages, 40, lay),
+        ("room for the best passage", passages, 12, drop),
+        ("a prompt of exactly the budget", passages, 15, drop),
+        ("a long passage in the middle", uneven, 8, stop),
+        ("room for no passage", passages, 5, stays),
+        ("no passages", [], 40, "Then the question stands alone."),
+    ):
+        yield Case(about, ("How much grease?", found, budget, count_words), hint)
 
 
 def _cited(text: str) -> list[str]:
-    groups = re.findall(r"\[([^\[\]]+)\]", text)
-    return [part.strip() for group in groups for part in re.split(r"[,;]", group)]
+    return [part.strip() for group in re.findall(BRACKET, text) for part in re.split("[,;]", group)]
 
 
-def _accept_citations(text: str, shown_ids: list[str]) -> list[str]:
+def _accept_citations(text: str, shown_ids: Container[str]) -> list[str]:
     return [name for name in dict.fromkeys(_cited(text)) if name in shown_ids]
-
-
-def _whole_brackets(text: str, shown_ids: list[str]) -> list[str]:
-    groups = dict.fromkeys(group.strip() for group in re.findall(r"\[([^\[\]]+)\]", text))
-    return [group for group in groups if group in shown_ids]
-
-
-def _mentioned(text: str, shown_ids: list[str]) -> list[str]:
-    return [name for name in shown_ids if name in text]
-
-
-def _part_of_one(text: str, shown_ids: list[str]) -> list[str]:
-    shown = " ".join(shown_ids)
-    return [name for name in dict.fromkeys(_cited(text)) if name in shown]
 
 
 @exercise(
     _accept_citations,
-    mistakes=(
-        Mistake(
-            lambda text, shown_ids: list(dict.fromkeys(_cited(text))),
-            "You believe every bracket. Keep only ids that were shown to the model.",
+    lambda text, shown: {
+        "You believe every bracket. Keep only ids that were shown to the model.": (
+            list(dict.fromkeys(_cited(text)))
         ),
-        Mistake(_whole_brackets, "One bracket may hold several ids: split it at , and ;"),
-        Mistake(
-            lambda text, shown_ids: [name for name in _cited(text) if name in shown_ids],
-            "An id that is cited twice counts once.",
+        "One bracket may hold several ids: split it at , and ;": (
+            [name for name in dict.fromkeys(re.findall(BRACKET, text)) if name in shown]
         ),
-        Mistake(
-            _mentioned,
-            "Only brackets cite. Prose may name a document without resting on it.",
+        "An id that is cited twice counts once.": [name for name in _cited(text) if name in shown],
+        "Only brackets cite. Prose may name a document without resting on it.": (
+            [name for name in shown if name in text]
         ),
-        Mistake(_part_of_one, "Compare whole ids: a piece of an id names nothing."),
-        Mistake(
-            lambda text, shown_ids: sorted(_accept_citations(text, shown_ids)),
-            "Keep the order in which the answer cites.",
+        "Compare whole ids: a piece of an id names nothing.": (
+            _accept_citations(text, " ".join(shown))
         ),
-    ),
+        "Keep the order in which the answer cites.": sorted(_accept_citations(text, shown)),
+    },
 )
 def accept_citations() -> Iterator[Case]:
     """Check lesson 04, exercise 2: the cited ids that were shown, each once, in order."""
-    shown = ["SM-90-PIT", "SB-2019-04", "torques:TQ-90-42"]
     known = "Compare every id with `shown_ids`."
-    yield Case("one honest id", ("It takes 1.6 kg. [SM-90-PIT]", shown), "Find what is in [ ].")
-    yield Case("an invented id", ("It takes 1.6 kg. [SM-95-PIT] [SM-90-PIT]", shown), known)
-    yield Case(
-        "two ids in one bracket",
-        ("It takes 1.6 kg. [SM-90-PIT, SB-2019-04]", shown),
-        "Split what stands in a bracket at commas and semicolons.",
-    )
-    yield Case(
-        "an id cited twice",
-        ("It takes 1.6 kg [SM-90-PIT], not 1.2 kg. [SM-90-PIT; SB-2019-04]", shown),
-        "Keep each id once, where it comes first.",
-    )
-    yield Case(
-        "an id that is only mentioned",
-        ("SM-90-PIT says 1.2 kg, but it takes 1.6 kg. [SB-2019-04]", shown),
-        "Only what stands in brackets is a citation.",
-    )
-    yield Case("a piece of an id", ("It takes 1.6 kg. [SM-90] [SM-95-PIT]", shown), known)
-    yield Case("an answer without brackets", ("It takes 1.6 kg.", shown), "Return an empty list.")
+    split = "Split what stands in a bracket at commas and semicolons."
+    once = "Keep each id once, where it comes first."
+    brackets = "Only what stands in brackets is a citation."
+    for about, text, hint in (
+        ("one honest id", "It takes 1.6 kg. [SM-90-PIT]", "Find what is in [ ]."),
+        ("an invented id", "It takes 1.6 kg. [SM-95-PIT] [SM-90-PIT]", known),
+        ("two ids in one bracket", "It takes 1.6 kg. [SM-90-PIT, SB-2019-04]", split),
+        ("an id cited twice", "1.6 kg [SM-90-PIT], not 1.2. [SM-90-PIT; SB-2019-04]", once),
+        ("an id that is only mentioned", "SM-90-PIT says: 1.2 kg. [SB-2019-04]", brackets),
+        ("a piece of an id", "It takes 1.6 kg. [SM-90] [SM-95-PIT]", known),
+        ("an answer without brackets", "It takes 1.6 kg.", "Return an empty list."),
+    ):
+        yield Case(about, (text, ["SM-90-PIT", "SB-2019-04", "torques:TQ-90-42"]), hint)
 
 
 def _n_mistakes(threshold: float, scores: list[float], answerable: list[bool]) -> int:
@@ -177,52 +131,32 @@ def _n_mistakes(threshold: float, scores: list[float], answerable: list[bool]) -
 
 
 def _choose_threshold(scores: list[float], answerable: list[bool]) -> float:
-    candidates = [*sorted(set(scores)), math.inf]
-    return min(candidates, key=lambda t: _n_mistakes(t, scores, answerable))
+    return min([*sorted(scores), math.inf], key=lambda t: _n_mistakes(t, scores, answerable))
 
 
-def _flipped(scores: list[float], answerable: list[bool]) -> float:
-    return _choose_threshold(scores, [not can for can in answerable])
-
-
-def _never_refuses(scores: list[float], answerable: list[bool]) -> float:
-    return min((s for s, can in zip(scores, answerable, strict=True) if can), default=math.inf)
-
-
-def _never_fooled(scores: list[float], answerable: list[bool]) -> float:
-    worst = max((s for s, can in zip(scores, answerable, strict=True) if not can), default=0.0)
-    return worst + 1e-9
-
-
-def _between_the_means(scores: list[float], answerable: list[bool]) -> float:
-    groups = [
-        [s for s, c in zip(scores, answerable, strict=True) if bool(c) is can]
-        for can in (False, True)
-    ]
-    means = [sum(group) / len(group) for group in groups if group]
-    return sum(means) / len(means)
+def _group(scores: list[float], answerable: list[bool], wanted: bool) -> list[float]:
+    return [score for score, can in zip(scores, answerable, strict=True) if can == wanted]
 
 
 @exercise(
     _choose_threshold,
-    mistakes=(
-        Mistake(
-            _never_refuses,
-            "That refuses no answerable question, and lets too many others through. Weigh both.",
+    lambda scores, answerable: {
+        "That never abstains on an answerable question, and lets others through. Weigh both.": (
+            min(_group(scores, answerable, True), default=math.inf)
         ),
-        Mistake(
-            _never_fooled,
-            "That stops every unanswerable question, and refuses too many others. Weigh both.",
+        "That stops every unanswerable question, and abstains on too many others. Weigh both.": (
+            max(_group(scores, answerable, False)) + 1e-9
         ),
-        Mistake(_flipped, "You refuse the high scores. Abstain when the score is *below* it."),
-        Mistake(_between_the_means, "Means hide the outliers. Count the mistakes of every cut."),
-        Mistake(
-            lambda scores, answerable: _n_mistakes(
-                _choose_threshold(scores, answerable), scores, answerable
-            ),
-            "That is how many mistakes are left. Return the threshold that leaves them.",
+        "You abstain on the high scores. Abstain when the score is *below* it.": (
+            _choose_threshold(scores, [not can for can in answerable])
         ),
-    ),
+        "Means hide the outliers. Count the mistakes of every cut.": (
+            mean(mean(_group(scores, answerable, can) or scores) for can in (True, False))
+        ),
+        "That is how many mistakes are left. Return the threshold that leaves them.": (
+            _n_mistakes(_choose_threshold(scores, answerable), scores, answerable)
+        ),
+    },
 )
 def choose_threshold() -> Iterator[Case]:
     """Check lesson 04, exercise 3: the threshold with the fewest mistakes of both kinds."""

@@ -6,44 +6,31 @@ Used by lesson 06, which imports this module as ``check``.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from labkit.classroom.checks.check import Case, Mistake, exercise
+import torch
 
-if TYPE_CHECKING:
-    import torch
+from labkit.classroom.checks.check import Case, exercise
 
-Shapes = list[tuple[int, int]]
+BY_ALPHA = "You multiplied by alpha. The scale is alpha divided by the rank."
 
 
-def _count_trainable(shapes: Shapes, rank: int) -> int:
+def _count_trainable(shapes: list[tuple[int, int]], rank: int) -> int:
     return sum(rank * (n_out + n_in) for n_out, n_in in shapes)
 
 
 @exercise(
     _count_trainable,
-    mistakes=(
-        Mistake(
-            lambda shapes, rank: sum(n_out * n_in for n_out, n_in in shapes),
-            "That counts the frozen matrices. A is rank × in, B is out × rank.",
+    lambda shapes, rank: {
+        "That counts the frozen matrices. A is rank × in, B is out × rank.": (
+            sum(n_out * n_in for n_out, n_in in shapes)
         ),
-        Mistake(
-            lambda shapes, rank: sum(rank * n_in for _, n_in in shapes),
-            "That is A alone. B has out × rank numbers more.",
+        "That is A alone. B has out × rank numbers more.": sum(rank * n_in for _, n_in in shapes),
+        "That is B alone. A has rank × in numbers more.": sum(rank * n_out for n_out, _ in shapes),
+        "A and B are two thin matrices beside each other: add their sizes, do not multiply.": (
+            sum(rank * n_out * n_in for n_out, n_in in shapes)
         ),
-        Mistake(
-            lambda shapes, rank: sum(rank * n_out for n_out, _ in shapes),
-            "That is B alone. A has rank × in numbers more.",
-        ),
-        Mistake(
-            lambda shapes, rank: sum(rank * n_out * n_in for n_out, n_in in shapes),
-            "A and B are two thin matrices beside each other: add their sizes, do not multiply.",
-        ),
-        Mistake(
-            lambda shapes, rank: _count_trainable(shapes[:1], rank),
-            "You counted the first layer only. Add up all of them.",
-        ),
-    ),
+        "You counted the first layer only. Add up all of them.": _count_trainable(shapes[:1], rank),
+    },
 )
 def count_trainable() -> Iterator[Case]:
     """Check lesson 06, exercise 1: how many numbers LoRA trains."""
@@ -52,93 +39,44 @@ def count_trainable() -> Iterator[Case]:
     yield Case("no layer", ([], 8), "No layer, nothing to train: 0.")
 
 
-def _low_rank(
-    x: "torch.Tensor", w: "torch.Tensor", a: "torch.Tensor", b: "torch.Tensor", scale: float
-) -> "torch.Tensor":
-    return x @ w.T + scale * (x @ a.T @ b.T)
-
-
-def _forward(
-    x: "torch.Tensor",
-    w: "torch.Tensor",
-    a: "torch.Tensor",
-    b: "torch.Tensor",
-    alpha: float,
-    rank: int,
-) -> "torch.Tensor":
-    return _low_rank(x, w, a, b, alpha / rank)
-
-
 @exercise(
-    _forward,
-    mistakes=(
-        Mistake(
-            lambda x, w, a, b, alpha, rank: _low_rank(x, w, a, b, alpha),
-            "You multiplied by alpha. The scale is alpha divided by the rank.",
+    lambda x, w, a, b, alpha, rank: x @ w.T + alpha / rank * (x @ a.T @ b.T),
+    lambda x, w, a, b, alpha, rank: {
+        BY_ALPHA: x @ w.T + alpha * (x @ a.T @ b.T),
+        "You left the scale out: multiply the update by alpha divided by the rank.": (
+            x @ w.T + x @ a.T @ b.T
         ),
-        Mistake(
-            lambda x, w, a, b, alpha, rank: _low_rank(x, w, a, b, 1),
-            "You left the scale out: multiply the update by alpha divided by the rank.",
+        "The scale is upside down: alpha over rank.": x @ w.T + rank / alpha * (x @ a.T @ b.T),
+        "That is the update alone. The frozen layer's output comes on top.": (
+            alpha / rank * (x @ a.T @ b.T)
         ),
-        Mistake(
-            lambda x, w, a, b, alpha, rank: _low_rank(x, w, a, b, rank / alpha),
-            "The scale is upside down: alpha over rank.",
+        "You scaled the frozen layer's output, too. Scale the update only.": (
+            alpha / rank * (x @ w.T + x @ a.T @ b.T)
         ),
-        Mistake(
-            lambda x, w, a, b, alpha, rank: alpha / rank * (x @ a.T @ b.T),
-            "That is the update alone. The frozen layer's output comes on top.",
-        ),
-        Mistake(
-            lambda x, w, a, b, alpha, rank: alpha / rank * _low_rank(x, w, a, b, 1),
-            "You scaled the frozen layer's output, too. Scale the update only.",
-        ),
-    ),
+    },
 )
 def lora_forward() -> Iterator[Case]:
     """Check lesson 06, exercise 2: the output of a LoRA layer."""
-    import torch
-
     shapes = "x is (n, in), A (rank, in), B (out, rank): x @ A.T is (n, rank). Go on from there."
+    frozen = "Then only the frozen layer speaks."
     draw = torch.Generator().manual_seed(0)
     x, w, a, b = (torch.randn(*s, generator=draw) for s in ((2, 5), (3, 5), (4, 5), (3, 4)))
     yield Case("alpha 16 at rank 4", (x, w, a, b, 16, 4), shapes)
     yield Case("alpha 1 at rank 4", (x, w, a, b, 1, 4), shapes)
-    yield Case(
-        "a B of zeros", (x, w, a, torch.zeros(3, 4), 16, 4), "Then only the frozen layer speaks."
-    )
-
-
-def _merge(
-    w: "torch.Tensor", a: "torch.Tensor", b: "torch.Tensor", alpha: float, rank: int
-) -> "torch.Tensor":
-    return w + alpha / rank * (b @ a)
+    yield Case("a B of zeros", (x, w, a, torch.zeros(3, 4), 16, 4), frozen)
 
 
 @exercise(
-    _merge,
-    mistakes=(
-        Mistake(
-            lambda w, a, b, alpha, rank: w + alpha * (b @ a),
-            "You multiplied by alpha. The scale is alpha divided by the rank.",
-        ),
-        Mistake(
-            lambda w, a, b, alpha, rank: w + b @ a,
-            "You left the scale out: the merged model would learn too little or too much.",
-        ),
-        Mistake(
-            lambda w, a, b, alpha, rank: alpha / rank * (b @ a),
-            "That is the update. Add it to the frozen weight.",
-        ),
-        Mistake(
-            lambda w, a, b, alpha, rank: w - alpha / rank * (b @ a),
-            "Minus takes an update out again. Merging adds it.",
-        ),
-    ),
+    lambda w, a, b, alpha, rank: w + alpha / rank * (b @ a),
+    lambda w, a, b, alpha, rank: {
+        BY_ALPHA: w + alpha * (b @ a),
+        "You left the scale out: the merged model would learn too little or too much.": w + b @ a,
+        "That is the update. Add it to the frozen weight.": alpha / rank * (b @ a),
+        "Minus takes an update out again. Merging adds it.": w - alpha / rank * (b @ a),
+    },
 )
 def merged_weight() -> Iterator[Case]:
     """Check lesson 06, exercise 3: the one matrix that replaces W, A and B."""
-    import torch
-
     shapes = "B (out, rank) times A (rank, in) has the shape of W (out, in)."
     draw = torch.Generator().manual_seed(1)
     w, a, b = (torch.randn(*s, generator=draw) for s in ((3, 5), (2, 5), (3, 2)))

@@ -5,11 +5,12 @@ Does not know: how a check runs or compares (``check``), nor how methods are mea
 Used by lesson 08, which imports this module as ``check``.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean
 
-from labkit.classroom.checks.check import Case, Mistake, exercise
+from labkit.classroom.checks.check import Case, exercise
 
-Batches = Sequence[Sequence[int]]
 Costs = Mapping[str, Mapping[str, float]]
 COSTS = {
     "full": {"peak_bytes": 9e9, "train_s": 300.0, "loss": 1.00},
@@ -18,36 +19,23 @@ COSTS = {
 }
 
 
-def _real_tokens_per_s(batches: Batches, seconds: Sequence[float]) -> float:
+def _real_tokens_per_s(batches: Sequence[Sequence[int]], seconds: Sequence[float]) -> float:
     return sum(map(sum, batches)) / sum(seconds)
-
-
-def _padded(batch: Sequence[int]) -> int:
-    return max(batch) * len(batch)
 
 
 @exercise(
     _real_tokens_per_s,
-    mistakes=(
-        Mistake(
-            lambda batches, seconds: sum(map(_padded, batches)) / sum(seconds),
-            "You counted the padding: every row as long as the longest of its batch.",
+    lambda batches, seconds: {
+        "You counted the padding: every row as long as the longest of its batch.": (
+            sum(max(b) * len(b) for b in batches) / sum(seconds)
         ),
-        Mistake(
-            lambda batches, seconds: (
-                sum(sum(b) / s for b, s in zip(batches, seconds, strict=True)) / len(seconds)
-            ),
-            "A mean of speeds counts a short step like a long one: add up both sides first.",
+        "A mean of speeds counts a short step like a long one: add up both sides first.": (
+            mean(sum(b) / s for b, s in zip(batches, seconds, strict=True))
         ),
-        Mistake(
-            lambda batches, seconds: sum(map(len, batches)) / sum(seconds),
-            "Those are examples a second. Count their tokens.",
-        ),
-        Mistake(
-            lambda batches, seconds: sum(seconds) / sum(map(sum, batches)),
-            "Those are seconds a token: turn the fraction round.",
-        ),
-    ),
+        "Those are examples a second. Count their tokens.": sum(map(len, batches)) / sum(seconds),
+        "Those are seconds a token: turn the fraction round.": sum(seconds)
+        / sum(map(sum, batches)),
+    },
 )
 def real_tokens_per_s() -> Iterator[Case]:
     """Check lesson 08, exercise 1: real tokens a second."""
@@ -56,44 +44,28 @@ def real_tokens_per_s() -> Iterator[Case]:
     yield Case("a slow first step", ([[8], [8], [8]], [6.0, 1.0, 1.0]), "Every second counts.")
 
 
-def _learning_bytes(method: str, n_base: int, n_adapter: int) -> int:
-    return 4 * 3 * (n_base if method == "full" else n_adapter)
+def _learning(method: str, n_base: int, n_adapter: int) -> int:
+    return n_base if method == "full" else n_adapter
 
 
 @exercise(
-    _learning_bytes,
-    mistakes=(
-        Mistake(
-            lambda method, n_base, n_adapter: 4 * 3 * n_base,
-            "You took all weights. With adapters the base is frozen: it has no gradient.",
+    lambda method, n_base, n_adapter: 12 * _learning(method, n_base, n_adapter),
+    lambda method, base, adapter: {
+        "You took all weights. With adapters the base is frozen: it has no gradient.": 12 * base,
+        "Full fine-tuning has no adapter: all of the base learns.": 12 * adapter,
+        "Two numbers are not enough: one gradient, and two running means of AdamW.": (
+            8 * _learning(method, base, adapter)
         ),
-        Mistake(
-            lambda method, n_base, n_adapter: 4 * 3 * n_adapter,
-            "Full fine-tuning has no adapter: all of the base learns.",
+        "That is how many numbers. Each takes four bytes in float32.": (
+            3 * _learning(method, base, adapter)
         ),
-        Mistake(
-            lambda method, n_base, n_adapter: 4 * 2 * (n_base if method == "full" else n_adapter),
-            "Two numbers are not enough: one gradient, and two running means of AdamW.",
+        "The frozen base does not learn, beside the adapter or not.": (
+            12 * (base + adapter * (method != "full"))
         ),
-        Mistake(
-            lambda method, n_base, n_adapter: 3 * (n_base if method == "full" else n_adapter),
-            "That is how many numbers. Each takes four bytes in float32.",
+        "QLoRA's 4 bits are for the frozen base. Its adapters learn as LoRA's do.": (
+            (1.5 if method == "qlora" else 12) * _learning(method, base, adapter)
         ),
-        Mistake(
-            lambda method, n_base, n_adapter: (
-                4 * 3 * n_base if method == "full" else 4 * 3 * (n_base + n_adapter)
-            ),
-            "The frozen base does not learn, beside the adapter or not.",
-        ),
-        Mistake(
-            lambda method, n_base, n_adapter: {
-                "full": 12 * n_base,
-                "lora": 12 * n_adapter,
-                "qlora": 3 * n_adapter // 2,
-            }[method],
-            "QLoRA's 4 bits are for the frozen base. Its adapters learn as LoRA's do.",
-        ),
-    ),
+    },
 )
 def learning_bytes() -> Iterator[Case]:
     """Check lesson 08, exercise 2: bytes of gradients and optimizer states."""
@@ -103,43 +75,29 @@ def learning_bytes() -> Iterator[Case]:
     yield Case("QLoRA", ("qlora", 1000, 10), "Only the frozen base differs from LoRA.")
 
 
-def _choose(costs: Costs, memory_bytes: float, seconds: float) -> str | None:
-    fitting = {
-        name: cost["loss"]
+def _choose(
+    costs: Costs, memory_bytes: float, seconds: float, *, by: str = "loss", sign: int = 1
+) -> str | None:
+    fitting = [
+        name
         for name, cost in costs.items()
         if cost["peak_bytes"] <= memory_bytes and cost["train_s"] <= seconds
-    }
-    return min(fitting, key=fitting.__getitem__) if fitting else None
+    ]
+    return min(fitting, key=lambda name: sign * costs[name][by], default=None)
 
 
 @exercise(
     _choose,
-    mistakes=(
-        Mistake(
-            lambda costs, memory_bytes, seconds: _choose(costs, memory_bytes, float("inf")),
-            "That one takes longer than you have.",
+    lambda costs, memory, seconds: {
+        "That one takes longer than you have.": _choose(costs, memory, math.inf),
+        "That one needs more memory than you have.": _choose(costs, math.inf, seconds),
+        "That is the worst of those that fit: a lower loss is better.": (
+            _choose(costs, memory, seconds, sign=-1)
         ),
-        Mistake(
-            lambda costs, memory_bytes, seconds: _choose(costs, float("inf"), seconds),
-            "That one needs more memory than you have.",
+        "That is the smallest. What fits, fits: choose by the loss among those.": (
+            _choose(costs, memory, seconds, by="peak_bytes")
         ),
-        Mistake(
-            lambda costs, memory_bytes, seconds: _choose(
-                {name: cost | {"loss": -cost["loss"]} for name, cost in costs.items()},
-                memory_bytes,
-                seconds,
-            ),
-            "That is the worst of those that fit: a lower loss is better.",
-        ),
-        Mistake(
-            lambda costs, memory_bytes, seconds: _choose(
-                {name: cost | {"loss": cost["peak_bytes"]} for name, cost in costs.items()},
-                memory_bytes,
-                seconds,
-            ),
-            "That is the smallest. What fits, fits: choose by the loss among those.",
-        ),
-    ),
+    },
 )
 def choose_method() -> Iterator[Case]:
     """Check lesson 08, exercise 3: the best method within a budget."""

@@ -1,20 +1,19 @@
 """Reports on RAG and fine-tuning together: recorded runs as tables and series to draw.
 
 Knows: the two-by-two of readers and books, how its cells are compared question by question, and
-how the records of ``bench_data_size`` and ``bench_side_effects`` are read; what is not recorded yet
+how the records of ``bench.data_size`` and ``bench.side_effects`` are read; what is not recorded yet
 is left out, and ``missing`` says which command records it.
-Does not know: how anything was measured, nor how a figure is drawn (``plots_combine``).
-Used by lesson 09.
+Does not know: how anything was measured, nor how a figure is drawn. Used by lesson 09.
 """
 
 import operator
 from collections.abc import Mapping, Sequence
 
-from labkit import answer_metrics as evaluate_answers
-from labkit import exam, results
-from labkit.claims import records as verdict_records
-from labkit.claims.records import BASE, BOTH, LORA, QLORA, RAG
-from labkit.claims.verdicts import Records, Verdict, origin_of
+import numpy as np
+
+from labkit import answer_metrics, exam, results
+from labkit.claims.records import BASE, BOTH, COMMANDS, LORA, QLORA, RAG
+from labkit.claims.verdicts import Records, origin_of
 from labkit.measure import bootstrap_mean, paired_difference
 from labkit.types import Interval
 
@@ -29,34 +28,30 @@ MORE = {
     "QLoRA, RAG": QLORA,
     "base, RAG, k = 3": "exam-rag-{model}-k3",
     "base, RAG, k = 3, reranked": "exam-rag-{model}-k3-reranked",
-    "LoRA, RAG, early refusal": "exam-both-{model}-early-refusal",
-    "LoRA, RAG, never refuses": "exam-both-{model}-never-refuses",
+    "LoRA, RAG, early abstention": "exam-both-{model}-early-refusal",
+    "LoRA, RAG, never abstains": "exam-both-{model}-never-refuses",
     "LoRA, RAG, k = 3": "exam-both-{model}-k3",
     "LoRA, RAG, k = 3, reranked": "exam-both-{model}-k3-reranked",
-    "LoRA, RAG, k = 3, reranked, never refuses": "exam-both-{model}-k3-reranked-never-refuses",
+    "LoRA, RAG, k = 3, reranked, never abstains": "exam-both-{model}-k3-reranked-never-refuses",
 }
 BEHAVIOUR = {
     "exact_match": "right",
     "wrong_but_confident": "wrong but confident",
-    "abstention_recall": "refuses the unanswerable",
-    "false_abstention": "refuses the answerable",
+    "abstention_recall": "abstains on the unanswerable",
+    "false_abstention": "abstains on the answerable",
     "house_format": "house format",
     "house_terms": "house terms",
     "citation_precision": "citations right",
 }
 KEEPS = {"at least": operator.ge, "at most": operator.le}
 GOALS: tuple[tuple[str, str, float, dict], ...] = (
-    (
-        "right, lookup, held-out documents",
-        "at least",
-        0.90,
-        {"metric": "exact_match", "kinds": ["lookup"], "held_out": True},
-    ),
-    ("refuses the unanswerable", "at least", 0.80, {"metric": "abstention_recall"}),
-    ("refuses the answerable", "at most", 0.10, {"metric": "false_abstention"}),
-)
-SHORT = {"unanswerable": "no answer"}
+    ("right, lookup, held-out documents", "at least", 0.90,
+     {"metric": "exact_match", "kinds": ["lookup"], "held_out": True}),
+    ("abstains on the unanswerable", "at least", 0.80, {"metric": "abstention_recall"}),
+    ("abstains on the answerable", "at most", 0.10, {"metric": "false_abstention"}),
+)  # fmt: skip
 PLACES = {"seen documents": False, "held-out documents": True}
+CLEAN = "labels as written"
 
 
 def cells(records: Records, *, more: bool = True) -> dict[str, str]:
@@ -67,7 +62,7 @@ def cells(records: Records, *, more: bool = True) -> dict[str, str]:
 
 def missing(records: Records, needed: Sequence[str] = tuple(FOUR.values())) -> str:
     """Return a line that names the commands whose records are absent, or nothing."""
-    absent = [verdict_records.COMMANDS[name] for name in needed if not records.matching(name)]
+    absent = [COMMANDS[name] for name in needed if not records.matching(name)]
     return "not recorded yet; run: " + "; ".join(dict.fromkeys(absent)) if absent else ""
 
 
@@ -78,44 +73,43 @@ def origin(records: Records, patterns: Sequence[str]) -> str:
 
 
 def share(
-    records: Records,
-    cell: str,
-    metric: str = "exact_match",
-    *,
-    kinds: Sequence[str] = exam.KINDS,
-    held_out: bool | None = None,
-) -> Interval | None:
-    """Return a metric of one cell over a part of the exam; ``None`` where nothing has a say.
+    records: Records, cell: str, metric: str = "exact_match", *,
+    kinds: Sequence[str] = exam.KINDS, held_out: bool | None = None,
+) -> Interval | None:  # fmt: skip
+    """Return a metric of one cell over a part of the exam.
+
+    ``None`` where nothing has a say, or the cell is not recorded.
 
     Parameters
     ----------
     cell
         A key of ``FOUR`` or ``MORE``.
     metric
-        A key of ``evaluate_answers.METRICS``.
+        A key of ``answer_metrics.METRICS``.
     kinds, held_out
         Which kinds count, and whether only questions of held-out (or of the other) documents do.
     """
-    wanted = {
+    pattern = (FOUR | MORE)[cell]
+    scores = records.scores(pattern) if records.matching(pattern) else {}
+    part = sorted(
         question.id
         for question in records.questions
         if question.kind in kinds and held_out in (None, question.held_out)
-    }
-    scores = records.scores((FOUR | MORE)[cell])
-    return evaluate_answers.average([scores[i] for i in sorted(scores.keys() & wanted)], metric)
+    )
+    return answer_metrics.average([scores[name] for name in part if name in scores], metric)
 
 
-def by_kind(records: Records, *, more: bool = True) -> dict[str, dict[str, float | None]]:
-    """Return the share of right answers of each cell by kind of question, and over all.
+def by_kind(records: Records) -> dict[str, dict[str, Interval | None]]:
+    """Return the right answers of each cell by kind of question, and over all.
 
-    *No answer* are the unanswerable ones, where right means refused.
+    *No answer* are the unanswerable ones, where right means abstained.
     """
-    table: dict[str, dict[str, float | None]] = {}
-    for cell in cells(records, more=more):
-        groups = {SHORT.get(kind, kind): [kind] for kind in exam.KINDS} | {"all": list(exam.KINDS)}
-        parts = {name: share(records, cell, kinds=kinds) for name, kinds in groups.items()}
-        table[cell] = {name: part.mean if part else None for name, part in parts.items()}
-    return table
+    groups: dict[str, list] = {kind: [kind] for kind in exam.KINDS if kind != "unanswerable"}
+    groups |= {"no answer": ["unanswerable"], "all": list(exam.KINDS)}
+    return {
+        cell: {name: share(records, cell, kinds=kinds) for name, kinds in groups.items()}
+        for cell in cells(records)
+    }
 
 
 def by_place(records: Records) -> dict[str, dict[str, Interval | None]]:
@@ -125,10 +119,7 @@ def by_place(records: Records) -> dict[str, dict[str, Interval | None]]:
     """
     kinds = [kind for kind in exam.KINDS if kind not in ("unanswerable", "table")]
     return {
-        cell.replace(", ", "\n"): {
-            place: share(records, cell, kinds=kinds, held_out=flag)
-            for place, flag in PLACES.items()
-        }
+        cell: {name: share(records, cell, kinds=kinds, held_out=on) for name, on in PLACES.items()}
         for cell in cells(records, more=False)
     }
 
@@ -141,22 +132,18 @@ def effects(records: Records, *, kinds: Sequence[str] = exam.KINDS) -> dict[str,
     """
     if len(cells(records, more=False)) < len(FOUR):
         return {}
-    scores = {name: records.scores(pattern) for name, pattern in FOUR.items()}
-    shared = set.intersection(*(set(of_cell) for of_cell in scores.values()))
-    names = sorted(name for name in shared if records.kinds[name] in kinds)
-    base, rag, lora, both = (
-        [of_cell[name].exact_match for name in names] for of_cell in scores.values()
-    )
-    return {
-        "RAG alone − base": paired_difference(rag, base),
-        "LoRA alone − base": paired_difference(lora, base),
-        "both − RAG": paired_difference(both, rag),
-        "both − LoRA": paired_difference(both, lora),
-        "both − sum of the gains": paired_difference(
-            [b - one for b, one in zip(both, lora, strict=True)],
-            [r - one for r, one in zip(rag, base, strict=True)],
-        ),
+    scores = [records.scores(pattern) for pattern in FOUR.values()]
+    shared = sorted(name for name in set.intersection(*map(set, scores))
+                    if records.kinds[name] in kinds)  # fmt: skip
+    base, rag, lora, both = np.array([[row[n].exact_match for n in shared] for row in scores])
+    pairs = {
+        "RAG alone − base": (rag, base),
+        "LoRA alone − base": (lora, base),
+        "both − RAG": (both, rag),
+        "both − LoRA": (both, lora),
+        "both − sum of the gains": (both - lora, rag - base),
     }
+    return {name: paired_difference(*pair) for name, pair in pairs.items()}
 
 
 def sums_up(gains: Mapping[str, Interval]) -> str:
@@ -171,10 +158,8 @@ def sums_up(gains: Mapping[str, Interval]) -> str:
 
 def behaviour_table(records: Records) -> str:
     """Return how the answers of each cell behave, as markdown."""
-    rows = [
-        [cell, *(_told(share(records, cell, metric)) for metric in BEHAVIOUR)]
-        for cell in cells(records)
-    ]
+    rows = [[cell, *(str(share(records, cell, metric) or "–") for metric in BEHAVIOUR)]
+            for cell in cells(records)]  # fmt: skip
     return results.table(["cell", *BEHAVIOUR.values()], rows)
 
 
@@ -192,18 +177,20 @@ def goals(records: Records) -> str:
         for cell in combined:
             measured = share(records, cell, **part)
             reached = measured and KEEPS[bound](measured.mean, line)
-            row.append(f"**{measured}**" if reached else _told(measured))
+            row.append(f"**{measured}**" if reached else str(measured or "–"))
         rows.append(row)
     return results.table(["", "goal", *combined], rows)
 
 
-def size_points(run: Mapping) -> list[tuple[int, float, Interval]]:
-    """Return ``(examples, share of wrong labels, right answers)`` of a recorded ``data-size``."""
-    return [
-        (row["n_examples"], row["noise"],
-         bootstrap_mean([answer["exact_match"] for answer in row["answers"]]))
-        for row in run["figures"]["runs"]
-    ]  # fmt: skip
+def size_series(run: Mapping) -> dict[str, list[tuple[float, Interval]]]:
+    """Return ``(examples, right answers)`` of a recorded ``data-size``, by kind of labels."""
+    series: dict[str, list[tuple[float, Interval]]] = {}
+    for row in sorted(run["figures"]["runs"], key=lambda row: (row["noise"], row["n_examples"])):
+        name = f"{row['noise']:.0%} wrong labels" if row["noise"] else CLEAN
+        right = bootstrap_mean([answer["exact_match"] for answer in row["answers"]])
+        beside = 1.08 if row["noise"] else 1  # its clean twin: drawn beside it, not on it
+        series.setdefault(name, []).append((row["n_examples"] * beside, right))
+    return series
 
 
 def stale_shares(run: Mapping, *, context: str) -> dict[str, dict[str, Interval]]:
@@ -233,29 +220,32 @@ def general_table(run: Mapping) -> str:
     return results.table(["", "base", "tuned", "tuned minus base"], rows)
 
 
-def four(records: Records) -> dict[str, Interval | None]:
-    """Return the right answers of the four cells; ``None`` where a cell is not recorded."""
-    known = cells(records, more=False)
-    return {cell: share(records, cell) if cell in known else None for cell in FOUR}
+def four(records: Records) -> dict[str, dict[str, Interval | None]]:
+    """Return right answers by reader and book; ``None`` where a cell is not recorded."""
+    return {
+        reader: {book: share(records, f"{reader}, {book}") for book in ("closed book", "RAG")}
+        for reader in ("base", "LoRA")
+    }
 
 
-def four_finding(shares: Mapping[str, Interval | None]) -> str:
+def four_finding(rows: Mapping[str, Mapping[str, Interval | None]]) -> str:
     """Return the two-by-two in a sentence, for a title."""
-    known = {cell: part.mean for cell, part in shares.items() if part}
+    known = [part.mean for row in rows.values() for part in row.values() if part]
     if len(known) < len(FOUR):
         return f"{len(known)} of the four cells are recorded"
-    base, rag, lora, both = (known[cell] for cell in FOUR)
+    base, rag, lora, both = known
     return f"RAG alone {rag:.0%}, LoRA alone {lora:.0%}, both {both:.0%} (neither {base:.0%})"
 
 
-def size_finding(points: Sequence[tuple[int, float, Interval]]) -> str:
+def size_finding(series: Mapping[str, Sequence[tuple[float, Interval]]]) -> str:
     """Return the data-size curve in a sentence, for a title."""
-    clean = {n: part.mean for n, noise, part in points if not noise}
+    clean = {n: part.mean for n, part in series[CLEAN]}
     few, most = min(n for n in clean if n), max(clean)
     told = f"{few} examples: {clean[few]:.0%} right, {most}: {clean[most]:.0%}"
-    for n, noise, part in points:
-        if noise:
-            told += f"; {noise:.0%} wrong labels change {100 * (part.mean - clean[n]):+.0f} points"
+    for name, points in series.items():
+        for n, part in points if name != CLEAN else ():
+            twin = min(clean, key=lambda size: abs(size - n))
+            told += f"; {name} change {100 * (part.mean - clean[twin]):+.0f} points"
     return told
 
 
@@ -264,17 +254,3 @@ def stale_finding(shares: Mapping[str, Mapping[str, Interval]]) -> str:
     old = {name: row["says the old value"].mean for name, row in shares.items() if "stale" in name}
     told = ", ".join(f"{name} {mean:.0%}" for name, mean in old.items())
     return f"Shown the new value, they say the old one: {told}"
-
-
-def claims_table(verdicts: Sequence[Verdict], names: Sequence[str]) -> str:
-    """Return the verdicts on some claims with where they were measured, as markdown."""
-    rows = [
-        [v.claim.name, v.claim.text, v.in_words, v.finding, v.origin or "–"]
-        for v in verdicts
-        if v.claim.name in names
-    ]
-    return results.table(["", "claim", "verdict", "measured", "recorded"], rows)
-
-
-def _told(part: Interval | None) -> str:
-    return "–" if part is None else str(part)

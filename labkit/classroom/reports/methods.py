@@ -1,20 +1,19 @@
 """Reports on full, LoRA and QLoRA: recorded runs, or live ones in their place, ready to show.
 
-Knows: how the figures of ``bench_methods`` and ``bench_sweeps`` are read.
-Does not know: how anything was measured, how a figure is drawn (``plots_methods``), nor what was
-measured on a GPU (``gpu_report``). Used by lesson 08.
+Knows: how the records of ``bench.methods``, ``bench.sweeps`` and ``bench.gpu`` are read and paired.
+Does not know: how anything was measured, nor how a figure is drawn. Used by lesson 08.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 from labkit import results
-from labkit.bench import methods as bench_methods
-from labkit.bench import step_times
-from labkit.bench import sweeps as bench_sweeps
+from labkit.bench import methods, step_times, sweeps
 from labkit.bench.methods import METHODS, tokens_per_s
-from labkit.classroom.figures.memory import Bar
+from labkit.claims.records import why_stale
+from labkit.classroom.figures import ALL_PARTS, MemoryBar
 from labkit.hardware import GIB, Hardware, describe
 from labkit.measure import paired_difference
 from labkit.memory import ModelShape, StepConfig
@@ -23,33 +22,54 @@ from labkit.types import Interval, TrainResult
 
 NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA", "base": "base", "nf4": "base in NF4"}
 SMALLEST_GAP = 0.01  # nats a token
-Ratios = dict[int, dict[int, float]]
+NO_GPU_YET = "not measured yet on a GPU; to measure: make bench-gpu"
+Knobs = Mapping[str, Mapping[str, dict]]
 Points = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The parts of ``bench_methods``, or the knobs of ``bench_sweeps``, and their origin."""
+    """The parts of ``bench.methods``, or the knobs of ``bench.sweeps``, and their origin.
+
+    ``stale`` says why the record no longer counts as it stands, where it does not.
+    """
 
     parts: dict[str, dict]
     origin: str
+    stale: str = ""
 
     @property
     def trained(self) -> dict[str, dict]:
         """Return the methods that were trained, by the names that figures show."""
-        found = {m: self.parts[m] for m in METHODS if m in self.parts}
-        return {NAMES[method]: row for method, row in found.items() if "log" in row}
+        found = {NAMES[method]: self.parts.get(method, {}) for method in METHODS}
+        return {name: row for name, row in found.items() if "log" in row}
+
+    def logged(self, key: str) -> dict[str, list[float]]:
+        """Return one number a step of every trained method: ``loss``, ``seconds`` or ``tokens``."""
+        return {name: [step[key] for step in row["log"]] for name, row in self.trained.items()}
 
     @property
-    def logs(self) -> dict[str, list[dict]]:
-        """Return the log of every trained method."""
-        return {name: row["log"] for name, row in self.trained.items()}
+    def speeds(self) -> dict[str, float]:
+        """Return real tokens a second of every trained method."""
+        return {name: tokens_per_s(row["log"]) for name, row in self.trained.items()}
+
+    @property
+    def exact_peaks(self) -> dict[str, int]:
+        """Return peaks above the imports with freed memory given back at once, where measured."""
+        peaks = {NAMES[m]: self.parts.get(f"peak-{m}", {}) for m in METHODS}
+        return {name: row["peak_above_imports_bytes"] for name, row in peaks.items() if row}
 
 
 def recorded(model: str) -> Comparison | None:
     """Return the recorded comparison, or ``None`` if there is none."""
-    run = results.load(bench_methods.name(model))
-    return Comparison(run["figures"], _origin(run)) if run else None
+    run = results.load(methods.name(model))
+    return Comparison(run["figures"], _origin(run), why_stale(run)) if run else None
+
+
+def knobs(model: str) -> Comparison | None:
+    """Return the recorded runs of LoRA's knobs, by knob and setting, or ``None``."""
+    run = results.load(sweeps.name(model))
+    return Comparison(run["figures"]["knobs"], _origin(run)) if run else None
 
 
 def live(runs: Mapping[str, TrainResult], kept_losses: Mapping[str, float]) -> Comparison:
@@ -64,15 +84,10 @@ def live(runs: Mapping[str, TrainResult], kept_losses: Mapping[str, float]) -> C
     """
     parts: dict[str, dict] = {name: {"held_out_loss": x} for name, x in kept_losses.items()}
     for method, run in runs.items():
-        parts.setdefault(method, {}).update(
-            log=run.log,
-            train_s=run.train_s,
-            n_tokens=run.n_tokens,
-            n_trainable=run.n_trainable,
-            saved_bytes=run.saved_bytes,
-            learning_rate=run.config.usual_learning_rate,
-        )
-    return Comparison(parts, f"measured now; to record: {bench_methods.COMMAND}")
+        kept = ("log", "train_s", "n_tokens", "n_trainable", "saved_bytes")
+        row = {name: getattr(run, name) for name in kept}
+        parts.setdefault(method, {}).update(row, learning_rate=run.config.usual_learning_rate)
+    return Comparison(parts, f"measured now; to record: {methods.COMMAND}")
 
 
 def cost_table(comparison: Comparison) -> str:
@@ -81,48 +96,35 @@ def cost_table(comparison: Comparison) -> str:
     header += ["peak of the process", "freed memory returned", "predicted", "loss, kept answers"]
     table = []
     for name, row in comparison.trained.items():
-        sizes = (
-            row.get("peak_above_imports_bytes"),
-            exact_peak(comparison, name),
-            row.get("predicted_peak_bytes"),
-        )
-        kept = row.get("held_out_loss")
+        kept, peaks = row.get("held_out_loss"), comparison.exact_peaks
+        sizes = (row.get("peak_above_imports_bytes"), peaks.get(name),
+                 row.get("predicted_peak_bytes"))  # fmt: skip
         table.append([
             name, f"{row['n_trainable']:,}", f"{row['learning_rate']:g}",
-            f"{tokens_per_s(row['log']):.0f}", f"{row['train_s']:.0f} s",
-            f"{row['saved_bytes'] / 2**20:.1f} MiB",
+            f"{comparison.speeds[name]:.0f}", f"{row['train_s']:.0f} s", _mib(row),
             *(f"{size / GIB:.2f} GiB" if size else "–" for size in sizes),
             "–" if kept is None else f"{kept:.2f}",
         ])  # fmt: skip
     return results.table(header, table)
 
 
-def exact_peak(comparison: Comparison, name: str) -> int | None:
-    """Return a method's peak above the imports with freed memory given back at once."""
-    method = next(method for method, shown in NAMES.items() if shown == name)
-    return comparison.parts.get(f"peak-{method}", {}).get("peak_above_imports_bytes")
-
-
-def memory_bars(comparison: Comparison) -> list[Bar]:
+def memory_bars(comparison: Comparison) -> list[MemoryBar]:
     """Return predicted parts beside the measured peak of each method, where it was measured."""
     bars = []
     for name, row in comparison.trained.items():
-        exact = exact_peak(comparison, name)
-        if exact:
-            step = row["step"]
-            label = f"{name}\n{step['dtype']}, {step['batch']} × {step['seq']}"
-            bars.append(Bar(label, row["predicted_parts_bytes"], exact))
+        if peak := comparison.exact_peaks.get(name):
+            label = "{0}, {dtype}, {batch} × {seq}".format(name, **row["step"])
+            bars.append(MemoryBar(label, row["predicted_parts_bytes"], {ALL_PARTS: peak}))
     return bars
 
 
-def rehearsed_bars(shape: ModelShape, step: StepConfig) -> list[Bar]:
+def rehearsed_bars(shape: ModelShape, step: StepConfig) -> list[MemoryBar]:
     """Return predicted beside rehearsed parts of one step, for each method."""
-    bars = []
-    for method in METHODS:
-        plan = fit.predict(shape, replace(step, method=method))
-        seen = rehearsal.rehearse(shape, replace(step, method=method))
-        bars.append(Bar(NAMES[method], plan.parts, seen.parts))
-    return bars
+    steps = {NAMES[method]: replace(step, method=method) for method in METHODS}
+    return [
+        MemoryBar(name, fit.predict(shape, one).parts, rehearsal.rehearse(shape, one).parts)
+        for name, one in steps.items()
+    ]
 
 
 def fits_table(shape: ModelShape, step: StepConfig, cards_gib: Sequence[int]) -> str:
@@ -139,13 +141,13 @@ def fits_table(shape: ModelShape, step: StepConfig, cards_gib: Sequence[int]) ->
 
 def scores(comparison: Comparison) -> dict[str, dict[str, Interval | None]]:
     """Return exam scores by measure and system, for bars with whiskers; empty if none sat it."""
-    sat = {name: row for name, row in comparison.parts.items() if row.get("exam")}
-    names = {"exact_match": "exact match", "house_format": "house format"}
-    return {
-        label: {NAMES[who]: _interval(row["exam"][key]) for who, row in sat.items()}
-        for key, label in names.items()
-        if sat
-    }
+    sat = {NAMES[who]: row["exam"] for who, row in comparison.parts.items() if row.get("exam")}
+    groups: dict[str, dict[str, Interval | None]] = {}
+    for who, exam in sat.items():
+        for key, name in (("exact_match", "exact match"), ("house_format", "house format")):
+            share = Interval.of(exam[key]) if exam[key] else None
+            groups.setdefault(name, {})[who] = share
+    return groups
 
 
 def score_differences(comparison: Comparison) -> dict[str, Interval]:
@@ -159,22 +161,22 @@ def score_differences(comparison: Comparison) -> dict[str, Interval]:
     gaps = {}
     for one, other in pairs:
         if one in right and other in right:
-            ids = [question for question in right[one] if question in right[other]]
-            a, b = ([right[who][question] for question in ids] for who in (one, other))
+            met = [name for name in right[one] if name in right[other]]
+            a, b = ([right[who][name] for name in met] for who in (one, other))
             gaps[f"{NAMES[one]} − {NAMES[other]}"] = paired_difference(a, b)
     return gaps
 
 
 def repair(comparison: Comparison) -> dict[str, float]:
     """Return the loss on kept answers in 16 and 4 bits, without and with adapters."""
-    parts = comparison.parts
-    found = {
-        "whole, no adapter": parts.get("base", {}).get("held_out_loss"),
-        "NF4, no adapter": parts.get("nf4", {}).get("held_out_loss"),
-        "whole + LoRA": parts.get("lora", {}).get("held_out_loss"),
-        "NF4 + LoRA, moved": parts.get("nf4", {}).get("moved_adapter_held_out_loss"),
-        "NF4 + its own": parts.get("qlora", {}).get("held_out_loss"),
+    states = {
+        "whole, no adapter": ("base", "held_out_loss"),
+        "NF4, no adapter": ("nf4", "held_out_loss"),
+        "whole + LoRA": ("lora", "held_out_loss"),
+        "NF4 + LoRA, moved": ("nf4", "moved_adapter_held_out_loss"),
+        "NF4 + its own": ("qlora", "held_out_loss"),
     }
+    found = {state: comparison.parts.get(who, {}).get(key) for state, (who, key) in states.items()}
     return {state: loss for state, loss in found.items() if loss is not None}
 
 
@@ -191,66 +193,100 @@ def repaired_share(comparison: Comparison) -> float | None:
     return (moved - own) / (moved - whole) if moved - whole > SMALLEST_GAP else None
 
 
-def ratios(comparison: Comparison | None) -> Ratios | None:
+def ratios(comparison: Comparison | None) -> dict[int, dict[int, float]] | None:
     """Return the recorded step-time ratios QLoRA/LoRA by batch and length, if there are any."""
     if comparison is None or "steps" not in comparison.parts:
         return None
     return step_times.ratios(comparison.parts["steps"]["points"])
 
 
-def by_tokens(table: Ratios) -> Points:
-    """Return ``(tokens a step, ratio)`` of every cell."""
-    return [(b * n, ratio) for b, row in table.items() for n, ratio in row.items()]
-
-
-def sweeps(model: str) -> Comparison | None:
-    """Return the recorded runs of LoRA's knobs, by knob and setting, or ``None``."""
-    run = results.load(bench_sweeps.name(model))
-    return Comparison(run["figures"]["knobs"], _origin(run)) if run else None
-
-
-def sweep_table(table: Mapping[str, Mapping[str, dict]]) -> str:
+def knob_table(found: Knobs) -> str:
     """Return every setting with its loss, seconds and size, as markdown."""
     rows = [
         [knob, label, f"{run['held_out_loss']:.3f}", f"{run['train_s']:.0f} s",
-         f"{run['n_trainable']:,}", f"{run['saved_bytes'] / 2**20:.1f} MiB"]
-        for knob, runs in table.items()
+         f"{run['n_trainable']:,}", _mib(run)]
+        for knob, runs in found.items()
         for label, run in runs.items()
     ]  # fmt: skip
     header = ["knob", "setting", "loss, kept answers", "training", "trained", "on disk"]
     return results.table(header, rows)
 
 
-def spread(table: Mapping[str, Mapping[str, dict]]) -> dict[str, float]:
+def knob_losses(found: Knobs) -> dict[str, dict[str, float]]:
+    """Return the loss on kept answers by setting, each under its knob, for rows of dots."""
+    return {
+        f"{knob}: {label}": {knob: run["held_out_loss"]}
+        for knob, runs in found.items()
+        for label, run in runs.items()
+    }
+
+
+def spread(found: Knobs) -> dict[str, float]:
     """Return by knob how far the losses of its settings lie apart, the widest first."""
-    losses = {knob: [run["held_out_loss"] for run in runs.values()] for knob, runs in table.items()}
+    losses = {knob: [run["held_out_loss"] for run in runs.values()] for knob, runs in found.items()}
     apart = {knob: max(values) - min(values) for knob, values in losses.items()}
     return dict(sorted(apart.items(), key=lambda item: -item[1]))
 
 
-def _origin(run: Mapping[str, Any]) -> str:
-    return f"recorded {run['date']}, {describe(Hardware(**run['hardware']))}"
-
-
-def _interval(share: Mapping[str, Any] | None) -> Interval | None:
-    return Interval.of(share) if share else None
-
-
 def peak_error(comparison: Comparison) -> float | None:
     """Return how far predicted and measured peaks lie apart at most, as a share of the measured."""
-    errors = [
-        abs(sum(bar.predicted.values()) / bar.measured - 1)
-        for bar in memory_bars(comparison)
-        if isinstance(bar.measured, int)
-    ]
+    return max((bar.error for bar in memory_bars(comparison)), default=None)
+
+
+def gpu_runs() -> list[dict]:
+    """Return every recorded run of ``bench.gpu`` on a card."""
+    paths = sorted(results.default_folder().glob("gpu-*.json"))
+    runs = [results.load(path.stem) for path in paths]
+    return [run for run in runs if run and run["config"].get("device") == "cuda"]
+
+
+def gpu_ratios(cards: Iterable[dict]) -> dict[str, Points]:
+    """Return QLoRA/LoRA step-time ratios by card and model: ``(tokens a step, ratio)``.
+
+    Steps with checkpointing are left out: they do part of the work twice.
+    """
+    series: dict[str, Points] = {}
+    for run in cards:
+        times = {key: median(point["step_s"]) for key, point in _measured(run)}
+        for (model, method, batch, seq, checked), lora_s in times.items():
+            other = times.get((model, "qlora", batch, seq, checked))
+            if method == "lora" and other and not checked:
+                name = f"{run['hardware']['gpu_name']}, {model}"
+                series.setdefault(name, []).append((batch * seq, other / lora_s))
+    return series
+
+
+def gpu_bars(
+    run: dict, model: str, *, batch: int, seq: int, checkpointing: bool
+) -> list[MemoryBar]:
+    """Return predicted parts beside allocated bytes of one card, for each method that fits."""
+    return [
+        MemoryBar(f"{NAMES[method]}, {batch} × {seq}", point["predicted_parts_bytes"],
+                  {ALL_PARTS: point["allocated_bytes"]})
+        for (name, method, *sizes), point in _measured(run)
+        if name == model and sizes == [batch, seq, checkpointing]
+    ]  # fmt: skip
+
+
+def gpu_error(cards: Iterable[dict]) -> float | None:
+    """Return how far the predicted peak is off at most, over all measured steps."""
+    points = (point for run in cards for _, point in _measured(run))
+    errors = (abs(p["predicted_peak_bytes"] / p["allocated_bytes"] - 1) for p in points)
     return max(errors, default=None)
 
 
-def claims_table(rows: Sequence[tuple[str, str, str]]) -> str:
-    """Return claims with what was found and where, as markdown; a blank finding is left out.
+def _measured(run: dict) -> Iterator[tuple[tuple, dict]]:
+    """Yield plain measured steps: ``(model, method, batch, seq, checkpointing)`` and the point."""
+    for point in run["figures"]["points"]:
+        plain = point["attention"] == "sdpa" and not point["compiled"] and point["engine"] == "loop"
+        if point["status"] == "measured" and plain and point["allocated_bytes"]:
+            keys = ("method", "batch", "seq", "checkpointing")
+            yield (point["model"], *(point["step"][key] for key in keys)), point
 
-    The kind is the first word of where: recorded, measured, predicted.
-    """
-    header = ["claim", "what we found", "hardware and date", "kind"]
-    table = [[*row, row[2].split()[0].strip(",;:")] for row in rows if row[1]]
-    return results.table(header, table)
+
+def _mib(row: Mapping[str, Any]) -> str:
+    return f"{row['saved_bytes'] / 2**20:.1f} MiB"
+
+
+def _origin(run: Mapping[str, Any]) -> str:
+    return f"recorded {run['date']}, {describe(Hardware(**run['hardware']))}"

@@ -1,7 +1,7 @@
 """Widgets of the decision: a box that advises, and a box that takes bets; core ipywidgets only.
 
 Knows: ipywidgets (7.7.1 and 8), and how an advice looks as HTML. Every text is escaped.
-Does not know: what is advised (``decide``) or how bets are kept (``bets``).
+Does not know: what is advised (``claims.decide``) or how bets are kept (``claims.bets``).
 Used by lesson 01, after the static table of the same thing.
 """
 
@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, get_args
 
 from labkit.claims import bets, decide
-from labkit.classroom.widgets.explore import CELL
+from labkit.classroom.widgets.explore import bind, html_table, mark, outcome
 
 if TYPE_CHECKING:
     from labkit.claims.verdicts import Records, Verdict
@@ -20,15 +20,8 @@ if TYPE_CHECKING:
 def advice_card(advice: decide.Advice) -> str:
     """Return an advice as HTML: the choice, then each reason with its measurement, all escaped."""
     head = ("your case", "speaks for", "measured here", "where and when")
-    top = "".join(f'<th style="{CELL}">{name}</th>' for name in head)
-    lines = ""
-    for row in decide.rows(advice):
-        cells = "".join(f'<td style="{CELL}">{escape(cell)}</td>' for cell in row)
-        lines += f"<tr>{cells}</tr>"
-    return (
-        f"<p><b>Try first: {escape(advice.choice)}</b></p>"
-        f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
-    )
+    choice = f"<p><b>Try first: {escape(advice.choice)}</b></p>"
+    return choice + html_table(head, decide.rows(advice))
 
 
 def decision_box(records: "Records", *, case: decide.Case | None = None) -> Any:
@@ -61,25 +54,20 @@ def decision_box(records: "Records", *, case: decide.Case | None = None) -> Any:
     }
     shown = w.HTML()
 
+    def advised() -> str:
+        values = {name: part.value for name, part in parts.items()}
+        return advice_card(decide.advise(replace(case, **values), records))
+
     def show(*_: object) -> None:
-        shown.value = _advised(records, case, {name: part.value for name, part in parts.items()})
+        shown.value = outcome(advised, failed="No advice.")
 
     for name, part in parts.items():
         part.value = getattr(case, name)
         part.style.description_width = "9em"
-        part.add_class(f"t-decide-{name}")
         part.observe(show, names="value")
-    shown.add_class("t-decide-advice")
+    mark("decide", **parts, advice=shown)
     show()
     return w.VBox([*parts.values(), shown])
-
-
-def _advised(records: "Records", case: decide.Case, values: dict[str, Any]) -> str:
-    """Return the advice as HTML, or what went wrong: a callback's error would vanish unseen."""
-    try:
-        return advice_card(decide.advise(replace(case, **values), records))
-    except Exception as error:
-        return f"<p><b>No advice.</b> {escape(f'{type(error).__name__}: {error}')}</p>"
 
 
 def bets_box(verdicts: Sequence["Verdict"]) -> Any:
@@ -96,16 +84,13 @@ def bets_box(verdicts: Sequence["Verdict"]) -> Any:
     button = w.Button(description="Place my bets", button_style="primary")
     shown = w.HTML()
 
-    def keep(*_: object) -> None:
-        try:
-            bets.place({name: choice.value for name, choice in choices.items()})
-            shown.value = "<p>Kept. Lesson 09 settles them.</p>"
-        except (OSError, ValueError) as error:
-            shown.value = f"<p><b>Not kept.</b> {escape(str(error))}</p>"
+    def keep() -> str:
+        bets.place({name: choice.value for name, choice in choices.items()})
+        return "<p>Kept. Lesson 09 settles them.</p>"
 
-    button.on_click(keep)
-    for name, part in {**choices, "go": button, "said": shown}.items():
-        part.add_class(f"t-bets-{name.lower()}")
+    bind(button, shown, keep, failed="Not kept.")
+    parts = {name.lower(): choice for name, choice in choices.items()}
+    mark("bets", **parts, go=button, said=shown)
     texts = (w.HTML(escape(one.claim.text)) for one in verdicts)
     lines = [w.HBox(pair) for pair in zip(choices.values(), texts, strict=True)]
     return w.VBox([*lines, button, shown])

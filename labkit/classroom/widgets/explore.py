@@ -5,7 +5,7 @@ Does not know: how hits are found or answers written; it is handed a store.
 Used by lessons 02, 04 and 08, after the static figure or table of the same thing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, get_args
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from labkit.store import Store
 
 CELL = "text-align:left;vertical-align:top;line-height:1.4;padding:3px 12px 3px 0"
+EMPTY = "<p>Type a question first.</p>"
 
 
 def hits_table(hits: Sequence[Hit]) -> str:
@@ -35,10 +36,48 @@ def hits_table(hits: Sequence[Hit]) -> str:
     """
     if not hits:
         return "<p>Nothing was found.</p>"
-    names = ("", "score", "document", "date", "passage")
-    head = "".join(f'<th style="{CELL}">{name}</th>' for name in names)
-    rows = "".join(_row(rank, hit) for rank, hit in enumerate(hits, 1))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    rows = [
+        (str(rank), f"{hit.score:.3f}", hit.document_id, hit.date or "", hit.passage)
+        for rank, hit in enumerate(hits, 1)
+    ]
+    return html_table(("", "score", "document", "date", "passage"), rows, unbroken=4)
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, unbroken: int = 0) -> str:
+    """Return an HTML table, every cell escaped; the first columns keep their lines unbroken."""
+    style = [CELL + ";white-space:nowrap" * (i < unbroken) for i in range(len(head))]
+    lines = [[f'<th style="{CELL}">{escape(name)}</th>' for name in head]]
+    lines += [
+        [f'<td style="{how}">{escape(cell)}</td>' for how, cell in zip(style, row, strict=True)]
+        for row in rows
+    ]
+    top, *body = (f"<tr>{''.join(line)}</tr>" for line in lines)
+    return f"<table><thead>{top}</thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def outcome(work: Callable[[], str], *, failed: str) -> str:
+    """Return the HTML that ``work`` gives, or what went wrong: a callback's error is not seen."""
+    try:
+        return work()
+    except Exception as error:
+        return f"<p><b>{failed}</b> {escape(f'{type(error).__name__}: {error}')}</p>"
+
+
+def bind(button: Any, shown: Any, work: Callable[[], str], *, failed: str) -> None:
+    """Let the button show the HTML that ``work`` gives; it rests while it works."""
+
+    def press(_: object) -> None:
+        button.disabled, shown.value = True, "<p>Writing …</p>"
+        shown.value = outcome(work, failed=failed)
+        button.disabled = False
+
+    button.on_click(press)
+
+
+def mark(box: str, **parts: Any) -> None:
+    """Give each part the class ``t-BOX-NAME``, by which browser tests find it."""
+    for name, part in parts.items():
+        part.add_class(f"t-{box}-{name}")
 
 
 def search_box(store: "Store", *, query: str = "", k: int = 5) -> Any:
@@ -58,41 +97,23 @@ def search_box(store: "Store", *, query: str = "", k: int = 5) -> Any:
     """
     import ipywidgets as w
 
-    modes = list(get_args(Mode))
     text = w.Text(value=query, placeholder="Ask the documents", description="Question")
-    mode = w.Dropdown(options=modes, value="hybrid", description="Mode")
+    mode = w.Dropdown(options=list(get_args(Mode)), value="hybrid", description="Mode")
     depth = w.IntSlider(value=k, min=1, max=20, description="k")
     button = w.Button(description="Search", button_style="primary")
     shown = w.HTML()
 
-    def search(*_: object) -> None:
-        shown.value = _searched(store, text.value, mode=mode.value, k=depth.value)
+    def search() -> str:
+        if not text.value.strip():
+            return EMPTY
+        return hits_table(store.search(text.value, k=depth.value, mode=mode.value))
 
-    button.on_click(search)
-    # The keys of these names are what browser tests look for.
-    marks = {"query": text, "mode": mode, "k": depth, "go": button, "hits": shown}
-    for name, part in marks.items():
-        part.add_class(f"t-search-{name}")
+    bind(button, shown, search, failed="The search failed.")
+    mark("search", query=text, mode=mode, k=depth, go=button, hits=shown)
     text.layout.width = "95%"
     if query:
-        search()
+        button.click()
     return w.VBox([text, w.HBox([mode, depth, button]), shown])
-
-
-def _searched(store: "Store", query: str, *, mode: Mode, k: int) -> str:
-    """Return the hits as HTML, or what went wrong: a callback's error would vanish unseen."""
-    if not query.strip():
-        return "<p>Type a question first.</p>"
-    try:
-        return hits_table(store.search(query, k=k, mode=mode))
-    except Exception as error:
-        return f"<p><b>The search failed.</b> {escape(f'{type(error).__name__}: {error}')}</p>"
-
-
-def _row(rank: int, hit: Hit) -> str:
-    cells = (str(rank), f"{hit.score:.3f}", hit.document_id, hit.date or "")
-    short = "".join(f'<td style="{CELL};white-space:nowrap">{escape(cell)}</td>' for cell in cells)
-    return f'<tr>{short}<td style="{CELL}">{escape(hit.passage)}</td></tr>'
 
 
 def answer_card(answer: "rag.Answer") -> str:
@@ -140,7 +161,7 @@ def ask_box(
     """
     import ipywidgets as w
 
-    from labkit import catalogue
+    from labkit import catalogue, rag
 
     k = k or catalogue.passages_for(llm.name)
     text = w.Text(value=question, placeholder="Ask the documents", description="Question")
@@ -151,34 +172,16 @@ def ask_box(
     def grow(piece: str) -> None:
         shown.value += escape(piece)
 
-    def ask(*_: object) -> None:
-        button.disabled, shown.value = True, "<p>Writing …</p>"
-        try:
-            shown.value = _asked(store, llm, text.value, k=depth.value, on_text=grow)
-        finally:
-            button.disabled = False
+    def ask() -> str:
+        if not text.value.strip():
+            return EMPTY
+        config = replace(rag.DEFAULTS, k=depth.value)
+        return answer_card(rag.answer(text.value, store, llm, config=config, on_text=grow))
 
-    button.on_click(ask)
-    # The keys of these names are what browser tests look for.
-    for name, part in {"question": text, "k": depth, "go": button, "answer": shown}.items():
-        part.add_class(f"t-ask-{name}")
+    bind(button, shown, ask, failed="No answer.")
+    mark("ask", question=text, k=depth, go=button, answer=shown)
     text.layout.width = "95%"
     return w.VBox([text, w.HBox([depth, button]), shown])
-
-
-def _asked(
-    store: "Store", llm: "LanguageModel", question: str, *, k: int, on_text: Callable[[str], None]
-) -> str:
-    """Return the answer as HTML, or what went wrong: a callback's error would vanish unseen."""
-    from labkit import rag
-
-    if not question.strip():
-        return "<p>Type a question first.</p>"
-    try:
-        config = replace(rag.DEFAULTS, k=k)
-        return answer_card(rag.answer(question, store, llm, config=config, on_text=on_text))
-    except Exception as error:
-        return f"<p><b>No answer.</b> {escape(f'{type(error).__name__}: {error}')}</p>"
 
 
 def live_loss(*, every: int = 5) -> Callable[[dict], None]:
@@ -191,7 +194,7 @@ def live_loss(*, every: int = 5) -> Callable[[dict], None]:
     """
     from IPython.display import display
 
-    from labkit.classroom.figures import plots
+    from labkit.classroom import figures
 
     points: list[tuple[float, float]] = []
     handle = display(display_id=True)
@@ -201,7 +204,7 @@ def live_loss(*, every: int = 5) -> Callable[[dict], None]:
         if step["step"] % every and step["step"] < step["n_steps"]:
             return
         title = f"Step {step['step']} of {step['n_steps']}: loss {step['loss']:.2f}"
-        axes = plots.lines({"loss": points}, title=title, xlabel="step", ylabel="loss")
+        axes = figures.lines({"loss": points}, title=title, xlabel="step", ylabel="loss")
         if handle is not None:
             handle.update(axes.figure)
 

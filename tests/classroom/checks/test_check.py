@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from labkit.classroom.checks.check import UNTOUCHED, Case, Exercise, Mistake, exercise
+from labkit.classroom.checks.check import UNTOUCHED, Case, Exercise, exercise
 
 
 def reference(a: np.ndarray, b: np.ndarray) -> float:
@@ -14,11 +14,11 @@ def reference(a: np.ndarray, b: np.ndarray) -> float:
 
 @exercise(
     reference,
-    mistakes=(
-        Mistake(lambda a, b: float(a @ b), "That is the dot product: divide by both lengths."),
-        Mistake(lambda a, b: 1 - reference(a, b), "That is the cosine distance."),
-        Mistake(lambda a, b: float(np.linalg.norm(a - b)), "That is the Euclidean distance."),
-    ),
+    lambda a, b: {
+        "That is the dot product: divide by both lengths.": a @ b,
+        "That is the cosine distance.": 1 - reference(a, b),
+        "That is the Euclidean distance.": np.linalg.norm(a - b),
+    },
 )
 def cosine() -> Iterator[Case]:
     yield Case("two parallel vectors", (np.array([3.0, 4.0]), np.array([6.0, 8.0])), "Divide.")

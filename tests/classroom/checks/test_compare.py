@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -47,6 +48,9 @@ def test_equal_results_are_the_same(result: object, expected: object) -> None:
         (None, 0),
         (0, None),
         (object(), 1.0),
+        (True, 1),
+        (pd.DataFrame({"a": ["text"]}), "text"),
+        (["text"], "text"),
     ],
 )
 def test_different_results_are_not_the_same(result: object, expected: object) -> None:

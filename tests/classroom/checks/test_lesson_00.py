@@ -1,11 +1,11 @@
 """The checks of lesson 00: references pass, stubs are untouched, each mistake gets its own hint."""
 
 import re
-from collections.abc import Callable
 
 import pytest
+from exercise_tests import ExerciseTests
 
-from labkit.classroom.checks import lesson_00 as checks_00
+from labkit import answer_metrics
 from labkit.classroom.checks.lesson_00 import is_supported, numbers_in
 
 
@@ -15,45 +15,38 @@ def split_words(text: str) -> list[str]:
     found = []
     for word, after in zip(words, [*words[1:], ""], strict=True):
         if re.fullmatch(r"\d+(\.\d+)?\.?", word):
-            unit = "" if word.endswith(".") else after.rstrip(".")
+            unit = "" if word.endswith(".") else after.rstrip(".,")
             found.append(f"{word.rstrip('.')} {unit}".strip())
     return found
 
 
-def test_another_way_to_find_numbers_passes() -> None:
-    assert numbers_in.judge(split_words).state == "passed"
+def values_only(text):
+    return re.findall(r"(?<![\w.-])\d+(?:\.\d+)?", text)
 
 
-def test_references_pass() -> None:
-    assert numbers_in.judge(numbers_in.reference).state == "passed"
-    assert is_supported.judge(is_supported.reference).state == "passed"
+def matched(pattern, text):
+    return [" ".join(filter(None, pair)) for pair in re.findall(pattern + r" ?([a-zA-Z°%]*)", text)]
 
 
-@pytest.mark.parametrize("check", [numbers_in, is_supported])
-def test_stubs_are_not_attempted(check: Callable) -> None:
-    def stub(*arguments):
-        raise NotImplementedError
-
-    assert check.judge(stub).state == "untouched"
+def whole_only(text):
+    return matched(r"(?<![\w-])(\d+)", text)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "hint"),
-    [
-        (lambda text: re.findall(r"(?<![\w.-])\d+(?:\.\d+)?", text), "Keep the unit"),
-        (checks_00._whole_numbers_only, "1.6 is one number"),
-        (checks_00._names_too, "NV-117 is a name"),
-        (checks_00._as_written, "so that both spellings become equal"),
-        (checks_00._units_required, "Return it alone"),
-        (lambda text: numbers_in.reference(text)[::-1], "in the order of the text"),
-        (lambda text: numbers_in.reference(text) or None, "`return` missing"),
-        (lambda text: ", ".join(numbers_in.reference(text)), "Return a list"),
-    ],
-)
-def test_each_wrong_list_of_numbers_gets_its_own_hint(wrong: Callable, hint: str) -> None:
-    verdict = numbers_in.judge(wrong)
-    assert verdict.state == "failed"
-    assert hint in verdict.message
+def also_in_names(text):
+    return matched(r"(\d+(?:\.\d+)?)", text)
+
+
+def as_spelled(text):
+    return [n if n in text else n.replace(" ", "") for n in split_words(text)]
+
+
+def with_units_only(text):
+    return [number for number in split_words(text) if " " in number]
+
+
+def also_supported(answer, passage):
+    claimed, known = split_words(answer), split_words(passage)
+    return len(claimed) > 0 and all(number in known for number in claimed)
 
 
 def in_text(answer: str, passage: str) -> bool:
@@ -75,26 +68,29 @@ def nothing_to_check_is_fine(answer: str, passage: str) -> bool:
 
 
 def spelled_as_in_the_passage(answer: str, passage: str) -> bool:
-    claimed = [match.group().strip() for match in checks_00.NUMBER.finditer(answer)]
+    claimed = [match.group().strip() for match in answer_metrics.NUMBER.finditer(answer)]
     return bool(claimed) and set(claimed) <= set(numbers_in.reference(passage))
 
 
-@pytest.mark.parametrize(
-    ("wrong", "hint"),
-    [
-        (lambda answer, passage: False, "so return True"),
-        (lambda answer, passage: True, "180 bar is not in the passage"),
-        (any_number, "ask for all of them"),
-        (in_text, "Compare whole numbers"),
-        (bare_numbers, "together with their units"),
-        (spelled_as_in_the_passage, "to both texts"),
-        (nothing_to_check_is_fine, "not checked is not supported"),
-    ],
-)
-def test_each_wrong_judgement_of_support_gets_its_own_hint(wrong: Callable, hint: str) -> None:
-    verdict = is_supported.judge(wrong)
-    assert verdict.state == "failed"
-    assert hint in verdict.message
+class TestExercises(ExerciseTests):
+    right = [(numbers_in, split_words), (is_supported, also_supported)]
+    wrong = [
+        (numbers_in, values_only, "Keep the unit"),
+        (numbers_in, whole_only, "1.6 is one number"),
+        (numbers_in, also_in_names, "NV-117 is a name"),
+        (numbers_in, as_spelled, "so that both spellings become equal"),
+        (numbers_in, with_units_only, "Return it alone"),
+        (numbers_in, lambda text: split_words(text)[::-1], "in the order of the text"),
+        (numbers_in, lambda text: split_words(text) or None, "`return` missing"),
+        (numbers_in, lambda text: ", ".join(split_words(text)), "Return a list"),
+        (is_supported, lambda answer, passage: False, "so return True"),
+        (is_supported, lambda answer, passage: True, "180 bar is not in the passage"),
+        (is_supported, any_number, "ask for all of them"),
+        (is_supported, in_text, "Compare whole numbers"),
+        (is_supported, bare_numbers, "together with their units"),
+        (is_supported, spelled_as_in_the_passage, "to both texts"),
+        (is_supported, nothing_to_check_is_fine, "not checked is not supported"),
+    ]
 
 
 def test_support_may_build_on_an_unsolved_exercise_1_without_crashing() -> None:

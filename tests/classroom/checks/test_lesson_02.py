@@ -115,9 +115,3 @@ class TestExercises(ExerciseTests):
         (checks_02.sync_plan, always_changed, "Nothing would ever be unchanged."),
         (checks_02.sync_plan, by_hash, "A known text under a new id"),
     ]
-
-
-def test_no_answer_of_the_wrong_kind_breaks_a_check() -> None:
-    assert checks_02.filtered_top_k.judge(lambda scores, allowed, k: k).state == "failed"
-    assert checks_02.sync_plan.judge(lambda old, new: set(new)).state == "failed"
-    assert checks_02.cosine.judge(lambda a, b: "0.5").state == "failed"

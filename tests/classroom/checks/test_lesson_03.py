@@ -1,14 +1,9 @@
 """Lesson 03's exercises: the reference passes, and every plausible mistake gets its own hint."""
 
-from collections.abc import Callable
-
 import numpy as np
-import pytest
+from exercise_tests import ExerciseTests
 
 from labkit.classroom.checks import lesson_03 as checks_03
-from labkit.classroom.checks.check import UNTOUCHED, Exercise
-
-EXERCISES = [checks_03.recall_at_k, checks_03.partitions_to_probe, checks_03.lookup_distances]
 
 
 def right_recall(found, true):
@@ -95,24 +90,13 @@ def right_but_interleaved(query, codebooks, codes):
     return right_lookup(shuffled, codebooks, codes)
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    [
+class TestExercises(ExerciseTests):
+    right = [
         (checks_03.recall_at_k, right_recall),
         (checks_03.partitions_to_probe, right_probe),
         (checks_03.lookup_distances, right_lookup),
-    ],
-)
-def test_a_right_answer_written_another_way_passes(
-    check: Exercise, answer: Callable[..., object]
-) -> None:
-    verdict = check.judge(answer)
-    assert verdict.state == "passed", verdict.message
-
-
-@pytest.mark.parametrize(
-    ("check", "wrong", "hint"),
-    [
+    ]
+    wrong = [
         (checks_03.recall_at_k, same_places, "compare sets"),
         (checks_03.recall_at_k, counted, "Divide by how many"),
         (checks_03.recall_at_k, any_hit, "One hit is not enough"),
@@ -127,20 +111,4 @@ def test_a_right_answer_written_another_way_passes(
         (checks_03.lookup_distances, sum_of_roots, "drop the root"),
         (checks_03.lookup_distances, not_added, "Add them up"),
         (checks_03.lookup_distances, right_but_interleaved, "as many slices"),
-    ],
-)
-def test_each_mistake_gets_its_own_hint(
-    check: Exercise, wrong: Callable[..., object], hint: str
-) -> None:
-    verdict = check.judge(wrong)
-    assert verdict.state == "failed"
-    assert hint in verdict.message
-
-
-@pytest.mark.parametrize("check", EXERCISES)
-def test_an_untouched_stub_is_not_a_mistake(check: Exercise) -> None:
-    def stub(*arguments):
-        raise NotImplementedError
-
-    verdict = check.judge(stub)
-    assert verdict.state == "untouched" and UNTOUCHED in verdict.message
+    ]

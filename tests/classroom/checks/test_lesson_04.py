@@ -145,18 +145,16 @@ class TestExercises(ExerciseTests):
         (checks_04.accept_citations, anywhere, "Only brackets cite"),
         (checks_04.accept_citations, pieces, "Compare whole ids"),
         (checks_04.accept_citations, in_alphabet, "Keep the order"),
-        (checks_04.choose_threshold, upside_down, "You refuse the high scores."),
-        (checks_04.choose_threshold, lowest_answerable, "That refuses no answerable question"),
+        (checks_04.choose_threshold, upside_down, "You abstain on the high scores."),
+        (
+            checks_04.choose_threshold,
+            lowest_answerable,
+            "That never abstains on an answerable",
+        ),
         (checks_04.choose_threshold, above_unanswerable, "That stops every unanswerable question"),
         (checks_04.choose_threshold, mean_of_means, "Means hide the outliers."),
         (checks_04.choose_threshold, how_many, "That is how many mistakes are left."),
     ]
-
-
-def test_no_answer_of_the_wrong_kind_breaks_a_check() -> None:
-    assert checks_04.build_prompt.judge(lambda *arguments: 3).state == "failed"
-    assert checks_04.accept_citations.judge(lambda *arguments: "SM-90-PIT").state == "failed"
-    assert checks_04.choose_threshold.judge(lambda *arguments: "0.5").state == "failed"
 
 
 def test_never_abstaining_is_a_threshold_too() -> None:

@@ -1,17 +1,13 @@
 """Lesson 05's exercises: the reference passes, and every plausible mistake gets its own hint."""
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
+from exercise_tests import ExerciseTests
 
-from labkit import measure
-from labkit import retrieval_metrics as evaluate_retrieval
+from labkit import measure, retrieval_metrics
 from labkit.classroom.checks import lesson_05 as checks_05
-from labkit.classroom.checks.check import UNTOUCHED, Exercise
-
-EXERCISES = [checks_05.ndcg, checks_05.sign_flip, checks_05.newer_wins]
 
 
 def gains(relevant, k):
@@ -58,31 +54,13 @@ def last(hits):
     return [hit["id"] for hit in [*kept, *(h for h in hits if h not in kept)]]
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    list(zip(EXERCISES, [right_ndcg, right_flip, right_newer], strict=True)),
-    ids=lambda part: getattr(part, "name", ""),
-)
-def test_a_right_answer_written_another_way_passes(check: Exercise, answer: Callable) -> None:
-    assert check.judge(answer).state == "passed", check.judge(answer).message
-
-
-@pytest.mark.parametrize("check", EXERCISES, ids=lambda check: check.name)
-def test_the_reference_passes(check: Exercise) -> None:
-    assert check.judge(check.reference).state == "passed", check.judge(check.reference).message
-
-
-@pytest.mark.parametrize("check", EXERCISES, ids=lambda check: check.name)
-def test_the_stub_is_not_attempted(check: Exercise) -> None:
-    def stub(*arguments):
-        raise NotImplementedError
-
-    assert check.judge(stub).message == f"· {check.name}: {UNTOUCHED}."
-
-
-@pytest.mark.parametrize(
-    ("check", "wrong", "hint"),
-    [
+class TestExercises(ExerciseTests):
+    right = [
+        (checks_05.ndcg, right_ndcg),
+        (checks_05.sign_flip, right_flip),
+        (checks_05.newer_wins, right_newer),
+    ]
+    wrong = [
         (checks_05.ndcg, flat, "Every rank counts the same"),
         (checks_05.ndcg, lambda r, n, k: gains(r, k), "That is the gain."),
         (checks_05.ndcg, lambda r, n, k: gains(r, 99) / gains([1] * n, k), "Only the first k"),
@@ -134,25 +112,15 @@ def test_the_stub_is_not_attempted(check: Exercise) -> None:
         ),
         (checks_05.newer_wins, last, "Do not send the older hit to the end"),
         (checks_05.newer_wins, swapped, "You swapped the two."),
-    ],
-)
-def test_each_wrong_answer_gets_its_own_hint(check: Exercise, wrong: Callable, hint: str) -> None:
-    verdict = check.judge(wrong)
-    assert verdict.state == "failed"
-    assert hint in verdict.message, verdict.message
+    ]
 
 
 def test_the_references_agree_with_the_package() -> None:
     for case in checks_05.ndcg.cases():
         relevant, n_relevant, k = case.arguments
         found = [{i} if r else set() for i, r in enumerate(relevant)]
-        expected = evaluate_retrieval.ndcg_at_k(found, k, n_relevant)
+        expected = retrieval_metrics.ndcg_at_k(found, k, n_relevant)
         assert right_ndcg(*case.arguments) == pytest.approx(expected)
     for case in checks_05.sign_flip.cases():
         a, b, signs = case.arguments
         assert right_flip(a, b, signs) == pytest.approx(measure.sign_flip_p(a, b), abs=0.02)
-
-
-def test_no_answer_of_the_wrong_kind_breaks_a_check() -> None:
-    for check in EXERCISES:
-        assert check.judge(lambda *arguments: "hello").state == "failed"

@@ -1,15 +1,10 @@
 """Lesson 06's exercises: the reference passes, and every plausible mistake gets its own hint."""
 
-from collections.abc import Callable
-
-import pytest
 import torch
+from exercise_tests import ExerciseTests
 from torch.nn.functional import linear
 
 from labkit.classroom.checks import lesson_06 as checks_06
-from labkit.classroom.checks.check import UNTOUCHED, Exercise
-
-EXERCISES = [checks_06.count_trainable, checks_06.lora_forward, checks_06.merged_weight]
 
 
 def right_count(shapes, rank):
@@ -53,30 +48,12 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    list(zip(EXERCISES, (right_count, right_forward, right_merge), strict=True)),
-    ids=lambda part: getattr(part, "name", ""),
-)
-def test_a_right_answer_written_another_way_passes(check: Exercise, answer: Callable) -> None:
-    assert check.judge(answer).state == "passed", check.judge(answer).message
-
-
-@pytest.mark.parametrize("check", EXERCISES, ids=lambda check: check.name)
-def test_the_reference_passes_and_the_stub_is_not_attempted(check: Exercise) -> None:
-    def stub(*arguments):
-        raise NotImplementedError
-
-    assert check.judge(check.reference).state == "passed"
-    assert check.judge(stub).message == f"· {check.name}: {UNTOUCHED}."
-
-
-@pytest.mark.parametrize(
-    ("check", "hint", "wrong"),
-    [(check, hint, wrong) for check, found in WRONG.items() for hint, wrong in found.items()],
-    ids=lambda part: getattr(part, "name", ""),
-)
-def test_each_wrong_answer_gets_its_own_hint(check: Exercise, hint: str, wrong: Callable) -> None:
-    verdict = check.judge(wrong)
-    assert verdict.state == "failed"
-    assert f"Hint: {hint}" in verdict.message
+class TestExercises(ExerciseTests):
+    right = [
+        (checks_06.count_trainable, right_count),
+        (checks_06.lora_forward, right_forward),
+        (checks_06.merged_weight, right_merge),
+    ]
+    wrong = [
+        (check, wrong, hint) for check, found in WRONG.items() for hint, wrong in found.items()
+    ]

@@ -1,15 +1,10 @@
 """Lesson 07's exercises: the reference passes, and every plausible mistake gets its own hint."""
 
-from collections.abc import Callable
-
-import pytest
 import torch
+from exercise_tests import ExerciseTests
 
 from labkit import nf4
 from labkit.classroom.checks import lesson_07 as checks_07
-from labkit.classroom.checks.check import UNTOUCHED, Exercise
-
-EXERCISES = [checks_07.nearest_code, checks_07.unpack, checks_07.constant_bits]
 
 
 def right_unpack(packed):
@@ -46,30 +41,12 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(
-    ("check", "answer"),
-    list(zip(EXERCISES, (nf4.nearest_codes, right_unpack, right_bits), strict=True)),
-    ids=lambda part: getattr(part, "name", ""),
-)
-def test_a_right_answer_written_another_way_passes(check: Exercise, answer: Callable) -> None:
-    assert check.judge(answer).state == "passed", check.judge(answer).message
-
-
-@pytest.mark.parametrize("check", EXERCISES, ids=lambda check: check.name)
-def test_the_reference_passes_and_the_stub_is_not_attempted(check: Exercise) -> None:
-    def stub(*arguments):
-        raise NotImplementedError
-
-    assert check.judge(check.reference).state == "passed"
-    assert check.judge(stub).message == f"· {check.name}: {UNTOUCHED}."
-
-
-@pytest.mark.parametrize(
-    ("check", "hint", "wrong"),
-    [(check, hint, wrong) for check, found in WRONG.items() for hint, wrong in found.items()],
-    ids=lambda part: getattr(part, "name", ""),
-)
-def test_each_wrong_answer_gets_its_own_hint(check: Exercise, hint: str, wrong: Callable) -> None:
-    verdict = check.judge(wrong)
-    assert verdict.state == "failed"
-    assert f"Hint: {hint}" in verdict.message
+class TestExercises(ExerciseTests):
+    right = [
+        (checks_07.nearest_code, lambda v, lv: (v[:, None] - lv).abs().argmin(dim=1)),
+        (checks_07.unpack, right_unpack),
+        (checks_07.constant_bits, right_bits),
+    ]
+    wrong = [
+        (check, wrong, hint) for check, found in WRONG.items() for hint, wrong in found.items()
+    ]

@@ -4,9 +4,7 @@ import random
 
 from exercise_tests import ExerciseTests
 
-from labkit.bench import data_size as bench_data_size
 from labkit.classroom.checks import lesson_09 as checks_09
-from labkit.types import Example
 
 
 def placed(proof, found, k, place):
@@ -15,21 +13,23 @@ def placed(proof, found, k, place):
     return shown
 
 
-def courses(answers, share, seed):
-    examples = [Example([], answer) for answer in answers]
-    return [example.answer for example in bench_data_size.spoil(examples, share, seed=seed)]
+def by_hand(answers, share, seed):
+    chance, spoiled = random.Random(seed), list(answers)
+    for i in chance.sample(range(len(answers)), round(share * len(answers))):
+        spoiled[i] = chance.choice([other for other in answers if other != answers[i]])
+    return spoiled
 
 
 def unseeded(answers, share, seed):
-    return courses(answers, share, random.randrange(10**9))
+    return by_hand(answers, share, random.randrange(10**9))
 
 
 def deaf(answers, share, seed):
-    return courses(answers, share, 0)
+    return by_hand(answers, share, 0)
 
 
 def invented(answers, share, seed):
-    pairs = zip(answers, courses(answers, share, seed), strict=True)
+    pairs = zip(answers, by_hand(answers, share, seed), strict=True)
     return [a if b == a else "nonsense" for a, b in pairs]
 
 
@@ -41,11 +41,11 @@ def blind(answers, share, seed):
 
 
 def too_many(answers, share, seed):
-    return courses(answers, share and 1.0, seed)
+    return by_hand(answers, share and 1.0, seed)
 
 
 def always_noisy(answers, share, seed):
-    return courses(answers, 0.2, seed)
+    return by_hand(answers, 0.2, seed)
 
 
 def sure(ends):
@@ -61,15 +61,15 @@ def written_out(rag, lora, both_over_rag, both_over_lora):
 class TestExercises(ExerciseTests):
     right = [
         (checks_09.passages, placed),
-        (checks_09.spoil, courses),
+        (checks_09.spoil, by_hand),
         (checks_09.decide, written_out),
     ]
     wrong = [
-        (checks_09.passages, lambda p, f, k, i: placed(p, f, k, 0), "The proof always comes first"),
-        (checks_09.passages, lambda p, f, k, i: placed(p, f, k, k), "The proof always comes last"),
+        (checks_09.passages, lambda p, f, k, i: placed(p, f, k, 0), "evidence always comes first"),
+        (checks_09.passages, lambda p, f, k, i: placed(p, f, k, k), "evidence always comes last"),
         (checks_09.passages, lambda p, f, k, i: placed(p, f, k + 1, i), "That is one passage too"),
         (checks_09.passages, lambda p, f, k, i: f[: k - 1][:i] + [p] + f[: k - 1][i:],
-         "Search found the proof as well"),
+         "Search found the evidence as well"),
         (checks_09.passages, lambda p, f, k, i: f[:k], "Those are the search's own"),
         (checks_09.spoil, lambda a, s, seed: a, "Nothing is changed"),
         (checks_09.spoil, always_noisy, "A share of 0"),
@@ -77,7 +77,7 @@ class TestExercises(ExerciseTests):
         (checks_09.spoil, invented, "A wrong label is the answer"),
         (checks_09.spoil, unseeded, "The same seed must"),
         (checks_09.spoil, deaf, "Another seed must"),
-        (checks_09.spoil, blind, "A refusal in place"),
+        (checks_09.spoil, blind, "An abstention in place"),
         (checks_09.decide, lambda *c: written_out(*(((a + b) / 2,) for a, b in c)),
          "That goes by the middle"),
         (checks_09.decide, lambda r, lo, br, bl: "both" if sure(br) or sure(bl)

@@ -3,8 +3,7 @@
 import pytest
 
 from labkit import hardware
-from labkit.claims.rules import CLAIMS
-from labkit.claims.verdicts import Records, Verdict
+from labkit.claims.verdicts import Records
 from labkit.classroom.reports import combine as report
 from labkit.exam import ABSTENTION
 from labkit.types import Evidence, Interval, Question
@@ -73,9 +72,9 @@ def test_a_cell_is_scored_over_the_part_that_is_asked_for(whole: Records) -> Non
 
 def test_tables_by_kind_and_by_place(whole: Records) -> None:
     table = report.by_kind(whole)
-    assert table["base, RAG"]["lookup"] == 0.2 and table["base, RAG"]["all"] == 0.1
-    assert table["LoRA, RAG"]["no answer"] == 0.8 and table["LoRA, RAG"]["table"] is None
-    places = report.by_place(whole)["LoRA\nRAG"]
+    assert table["base, RAG"]["lookup"].mean == 0.2 and table["base, RAG"]["all"].mean == 0.1
+    assert table["LoRA, RAG"]["no answer"].mean == 0.8 and table["LoRA, RAG"]["table"] is None
+    places = report.by_place(whole)["LoRA, RAG"]
     assert places["seen documents"].mean == 1.0 and places["held-out documents"].mean == 0.8
 
 
@@ -122,9 +121,12 @@ def test_behaviour_has_a_row_a_cell_and_a_dash_where_nothing_has_a_say(whole: Re
 
 def test_data_size_and_side_effects_are_read_as_recorded() -> None:
     answers = [{"id": "a", "exact_match": 1.0}, {"id": "b", "exact_match": 0.0}]
-    run = {"figures": {"runs": [{"n_examples": 10, "noise": 0.2, "answers": answers}]}}
-    ((n, noise, part),) = report.size_points(run)
-    assert (n, noise, part.mean, part.n) == (10, 0.2, 0.5, 2)
+    runs = [{"n_examples": n, "noise": noise, "answers": answers}
+            for n, noise in ((10, 0.2), (30, 0), (0, 0))]  # fmt: skip
+    series = report.size_series({"figures": {"runs": runs}})
+    assert [n for n, _ in series[report.CLEAN]] == [0, 30]
+    ((beside, part),) = series["20% wrong labels"]
+    assert (part.mean, part.n) == (0.5, 2) and 10 < beside < 11, "beside its twin, not on it"
     half = {"mean": 0.5, "low": 0.25, "high": 0.75, "n": 4}
     stale = {"stale": {"new passage": {"says_new": half, "says_old": half, "answers": []}}}
     found = report.stale_shares({"figures": {"stale": stale}}, context="new passage")
@@ -143,19 +145,12 @@ def test_titles_follow_from_the_numbers(whole: Records) -> None:
         "RAG alone 10%, LoRA alone 15%, both 85% (neither 0%)"
     )
     some = report.four(records(base=(0, 0)))
-    assert some["LoRA, RAG"] is None
+    assert some["LoRA"]["RAG"] is None
     assert report.four_finding(some) == "1 of the four cells are recorded"
     half, most = Interval(0.5, 0.4, 0.6, 9), Interval(0.9, 0.8, 1, 9)
-    points = [(0, 0.0, half), (10, 0.0, half), (100, 0.0, most), (100, 0.2, half)]
-    assert report.size_finding(points) == (
+    clean = [(0, half), (10, half), (100, most)]
+    assert report.size_finding({report.CLEAN: clean, "20% wrong labels": [(108, half)]}) == (
         "10 examples: 50% right, 100: 90%; 20% wrong labels change -40 points"
     )
     shares = {name: {"says the old value": half} for name in ("base", "stale", "stale reader")}
     assert report.stale_finding(shares).endswith("old one: stale 50%, stale reader 50%")
-
-
-def test_the_claims_table_holds_the_claims_asked_for() -> None:
-    judged = [Verdict(claim, "holds", "+7 points", origin="CPU, today") for claim in CLAIMS]
-    lines = report.claims_table(judged, ["C3", "C6"]).splitlines()[2:]
-    assert [line.split(" | ")[0] for line in lines] == ["| C3", "| C6"]
-    assert lines[1].endswith("| holds | +7 points | CPU, today |")

@@ -62,8 +62,9 @@ def test_the_cost_table_has_a_row_a_method_and_leaves_the_first_step_out_of_the_
 
 def test_bars_hold_the_prediction_and_one_measured_number(comparison: Comparison) -> None:
     bars = methods_report.memory_bars(comparison)
-    assert [bar.measured for bar in bars] == [2**29, 2**28], "LoRA's was not measured"
-    assert bars[1].label == "QLoRA\nbf16, 4 × 240" and bars[1].predicted == {"weights": 2**28}
+    measured = [bar.measured for bar in bars]
+    assert measured == [{"all parts": 2**29}, {"all parts": 2**28}], "LoRA's was not measured"
+    assert bars[1].label == "QLoRA, bf16, 4 × 240" and bars[1].predicted == {"weights": 2**28}
 
 
 def test_differences_are_paired_by_question(comparison: Comparison) -> None:
@@ -101,7 +102,6 @@ def test_the_repaired_share_is_of_what_moving_the_adapter_loses(comparison: Comp
 
 def test_ratios_come_from_the_steps_if_there_are_any(comparison: Comparison) -> None:
     assert methods_report.ratios(comparison) == {2: {8: 1.5}}
-    assert methods_report.by_tokens({2: {8: 1.5}}) == [(16, 1.5)]
     del comparison.parts["steps"]
     assert methods_report.ratios(comparison) is None and methods_report.ratios(None) is None
 
@@ -116,12 +116,12 @@ def test_live_runs_take_the_place_of_a_record_without_peaks_and_scores() -> None
     )
     assert methods_report.repair(live) == {"whole, no adapter": 2.0, "whole + LoRA": 1.5}
     assert not methods_report.memory_bars(live) and not methods_report.scores(live)
-    assert "bench methods" in live.origin and list(live.logs) == ["LoRA"]
+    assert "bench methods" in live.origin and live.logged("loss") == {"LoRA": [2.0, 1.0]}
 
 
 def test_nothing_recorded_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(results, "default_folder", lambda: tmp_path)
-    assert methods_report.recorded("tiny") is None and methods_report.sweeps("tiny") is None
+    assert methods_report.recorded("tiny") is None and methods_report.knobs("tiny") is None
 
 
 def test_sweeps_are_read_by_knob(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -129,11 +129,19 @@ def test_sweeps_are_read_by_knob(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     sizes = {"held_out_loss": 1.25, "train_s": 7.0, "n_trainable": 1000, "saved_bytes": 2**20}
     figures = {"knobs": {"targets": {"all linear": sizes}}}
     results.record(bench_sweeps.name("tiny"), figures, config={})
-    found = methods_report.sweeps("tiny")
+    found = methods_report.knobs("tiny")
     assert found is not None and found.parts == figures["knobs"]
     assert found.origin.startswith("recorded 20") and "CPU core" in found.origin
-    text = methods_report.sweep_table(found.parts)
+    text = methods_report.knob_table(found.parts)
     assert "| targets | all linear | 1.250 | 7 s | 1,000 | 1.0 MiB |" in text
+
+
+def test_every_setting_is_a_row_of_its_knob() -> None:
+    table = {"rank": {"2": {"held_out_loss": 1.5}}, "alpha": {"2": {"held_out_loss": 1.2}}}
+    assert methods_report.knob_losses(table) == {
+        "rank: 2": {"rank": 1.5},
+        "alpha: 2": {"alpha": 1.2},
+    }
 
 
 def test_the_knob_that_matters_most_comes_first() -> None:
@@ -158,12 +166,6 @@ def test_longer_rows_fit_on_larger_cards_and_with_less_to_hold() -> None:
     assert small.startswith("| 8 GiB | does not fit | does not fit |")
     longest = [int(cell.split()[0].replace(",", "")) for cell in large.split(" | ")[2:]]
     assert 0 < longest[0] < longest[1]
-
-
-def test_claims_without_a_result_are_left_out() -> None:
-    rows = [("C8", "told", "recorded today"), ("C9", "", "measured now")]
-    text = methods_report.claims_table(rows)
-    assert "| C8 | told | recorded today | recorded |" in text and "C9" not in text
 
 
 def test_the_error_of_a_prediction_is_a_share_of_what_was_measured(comparison: Comparison) -> None:

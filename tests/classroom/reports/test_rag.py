@@ -3,6 +3,7 @@
 import pytest
 
 from labkit import results
+from labkit.classroom.reports import claims_table
 from labkit.classroom.reports import rag as rag_report
 from labkit.types import Evidence, Interval, Question
 
@@ -62,7 +63,11 @@ def test_reading_and_kinds_are_read_off_the_rows(board: rag_report.Board) -> Non
     table = rag_report.reading_table(board, ["hybrid", "unknown"])
     assert table.splitlines()[2] == "| hybrid | 62 | 50 % (40–60) | 75 % (65–85) |"
     kinds = rag_report.by_kind(board, ["lucky", "lucky", "unknown"])
-    assert kinds == {"lucky": {"jargon": 0.9, "table": 0.25}}
+    assert {kind: part.mean for kind, part in kinds["lucky"].items()} == {
+        "jargon": 0.9,
+        "table": 0.25,
+    }
+    assert list(kinds) == ["lucky"]
 
 
 def test_without_a_record_the_live_hits_stand_in(make_hit, monkeypatch) -> None:
@@ -84,16 +89,21 @@ def test_changes_of_facts_are_read_by_state_or_stand_in(monkeypatch) -> None:
     assert rag_report.update_states(None, [1.0, 0.0])["passage: new"]["after"].mean == 0.5
 
 
-def test_attacks_become_groups_with_short_lines() -> None:
+def test_attacks_become_groups() -> None:
     rates = {"plain words, raw": {k: share(0.1) for k in ("shown", "obeyed", "backed", "trusted")}}
-    (name, group), *_ = rag_report.attack_shares(rates).items()
-    assert name == "plain\nwords\nraw" and list(group) == ["shown", "obeyed", "backed", "trusted"]
+    (group,) = rag_report.attack_shares(rates).values()
+    assert list(group) == ["shown", "obeyed", "backed", "trusted"]
 
 
-def test_the_claims_table_leaves_out_what_was_not_recorded(board: rag_report.Board) -> None:
+def test_claims_leave_out_what_was_not_recorded(board: rag_report.Board) -> None:
     figures = {"exact_match": share(0.2), "wrong_but_confident": share(0.3)}
     exam = {"date": "2026-01-01", "figures": figures}
-    rows = rag_report.claims_table(board, {"closed book": None, "RAG": exam}, None).splitlines()[2:]
-    assert [line.split(" | ")[0].strip("| ") for line in rows] == ["C1", "C5", "C7", "C7"]
-    assert "RAG 20 % (10–30)" in rows[0] and "closed book" not in rows[0]
-    assert "hybrid 50 % (40–60)" in rows[2]
+    rows = rag_report.claims(board, {"closed book": None, "RAG": exam}, None)
+    assert [claim for claim, _, _ in rows] == ["C1", "C5", "C7", "C7"]
+    assert rows[0] == ("C1", "exact match: RAG 20 % (10–30)", "recorded 2026-01-01")
+    assert "hybrid 50 % (40–60)" in rows[2][1]
+
+
+def test_the_claims_table_leaves_out_what_was_not_found() -> None:
+    text = claims_table([("C8", "told", "recorded today"), ("C9", "", "measured now")])
+    assert "| C8 | told | recorded today | recorded |" in text and "C9" not in text

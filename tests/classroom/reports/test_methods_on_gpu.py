@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from labkit import results
-from labkit.classroom.reports import gpu as gpu_report
+from labkit.classroom.reports import methods as methods_report
 
 
 def point(method: str, seconds: float, **changes: Any) -> dict:
@@ -40,19 +40,18 @@ def card() -> dict:
 
 
 def test_gpu_ratios_pair_equal_steps_that_were_measured(card: dict) -> None:
-    assert gpu_report.ratios([card]) == {"Card, Phi": [(1024, 1.25)]}
-    assert gpu_report.ratios([card], checkpointing=True) == {}
+    assert methods_report.gpu_ratios([card]) == {"Card, Phi": [(1024, 1.25)]}
 
 
 def test_gpu_bars_and_errors_compare_with_allocated_bytes(card: dict) -> None:
-    bars = gpu_report.bars(card, "Phi", batch=2, seq=512, checkpointing=False)
-    assert [bar.label for bar in bars] == ["LoRA\n2 × 512", "QLoRA\n2 × 512"]
-    assert gpu_report.error([card]) == pytest.approx(0.1)
-    assert gpu_report.error([]) is None
+    bars = methods_report.gpu_bars(card, "Phi", batch=2, seq=512, checkpointing=False)
+    assert [bar.label for bar in bars] == ["LoRA, 2 × 512", "QLoRA, 2 × 512"]
+    assert methods_report.gpu_error([card]) == pytest.approx(0.1)
+    assert methods_report.gpu_error([]) is None
 
 
 def test_runs_of_the_script_on_a_cpu_are_no_gpu_runs(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(results, "default_folder", lambda: tmp_path)
     results.record("gpu-cpu-tiny", {"points": []}, config={"device": "cpu"})
     results.record("gpu-card", {"points": []}, config={"device": "cuda"})
-    assert [run["name"] for run in gpu_report.runs()] == ["gpu-card"]
+    assert [run["name"] for run in methods_report.gpu_runs()] == ["gpu-card"]
