@@ -1,11 +1,11 @@
 """Vector indexes in LanceDB: bare tables of ids and vectors, made, indexed and asked.
 
 Knows: LanceDB's kinds of vector index and what each may be told at search time.
-Does not know: texts, chunks or the course's store (``store``), nor how fast anything is
-(``bench_retrieval``). Used by lesson 03 and by ``python -m labkit bench retrieval``.
+Does not know: texts, chunks or the store (``database``), nor how fast anything is.
+Used by lesson 03, ``Store.build_index`` and ``python -m labkit bench retrieval``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -70,7 +70,7 @@ def build_index(
     *,
     n_partitions: int | None = None,
     n_subvectors: int = 48,
-    n_bits: int | None = None,
+    n_bits: int = 1,
     n_iterations: int = 25,
 ) -> None:
     """Build a vector index for the cosine distance, replacing an earlier one.
@@ -88,7 +88,7 @@ def build_index(
     n_subvectors
         Bytes a vector of ``IVF_PQ``; must divide the dimension.
     n_bits
-        Bits a number of ``IVF_RQ``; LanceDB's own choice is 1.
+        Bits a number of ``IVF_RQ``.
     n_iterations
         Of k-means at most.
 
@@ -106,20 +106,21 @@ def build_index(
     dimension = table.schema.field("vector").type.list_size
     if kind == "IVF_PQ" and dimension % n_subvectors:
         raise ValueError(f"{n_subvectors} subvectors do not divide {dimension} numbers evenly.")
-    partitions = n_partitions or (1 if kind == "IVF_HNSW_SQ" else round(table.count_rows() ** 0.5))
-    common = {
-        "distance_type": "cosine",
-        "num_partitions": partitions,
-        "max_iterations": n_iterations,
-        "sample_rate": _SAMPLE_RATE,
+    kinds = {
+        "IVF_FLAT": (index.IvfFlat, {}),
+        "IVF_SQ": (index.IvfSq, {}),
+        "IVF_PQ": (index.IvfPq, {"num_sub_vectors": n_subvectors}),
+        "IVF_RQ": (index.IvfRq, {"num_bits": n_bits}),
+        "IVF_HNSW_SQ": (index.HnswSq, {"m": 16, "ef_construction": 100}),
     }
-    config = {
-        "IVF_FLAT": lambda: index.IvfFlat(**common),
-        "IVF_SQ": lambda: index.IvfSq(**common),
-        "IVF_PQ": lambda: index.IvfPq(**common, num_sub_vectors=n_subvectors),
-        "IVF_RQ": lambda: index.IvfRq(**common, num_bits=n_bits or 1),
-        "IVF_HNSW_SQ": lambda: index.HnswSq(**common, m=16, ef_construction=100),
-    }[kind]()
+    make, own = kinds[kind]
+    config = make(
+        distance_type="cosine",
+        num_partitions=n_partitions or (1 if "HNSW" in kind else round(table.count_rows() ** 0.5)),
+        max_iterations=n_iterations,
+        sample_rate=_SAMPLE_RATE,
+        **own,
+    )
     table.create_index("vector", config=config, name="vector_idx", replace=True)
 
 
@@ -128,12 +129,10 @@ def search_ids(
     queries: np.ndarray,
     k: int,
     *,
-    nprobes: int | None = None,
-    refine_factor: int | None = None,
-    ef: int | None = None,
     where: str | None = None,
     postfilter: bool = False,
     fast_search: bool = False,
+    **told: int,
 ) -> np.ndarray:
     """Return the ids of the nearest ``k`` rows of each query, nearest first.
 
@@ -145,42 +144,32 @@ def search_ids(
         ``(q, d) float32``.
     k
         Neighbours a query.
-    nprobes
-        Partitions to look into; all of LanceDB's default rules hold unless given.
-    refine_factor
-        Read the true vectors of ``k * refine_factor`` candidates and rank these exactly.
-    ef
-        Candidates that a graph search keeps.
     where, postfilter
         A condition, applied before the search or to its ``k`` results.
     fast_search
         Leave out rows that the index does not know yet.
+    told
+        LanceDB's own settings: ``nprobes``, the partitions to look into; ``refine_factor``, how
+        many times ``k`` candidates are ranked by their true vectors; ``ef``, the candidates that
+        a graph search keeps.
 
     Returns
     -------
     numpy.ndarray
         ``(q, k) int64``; ``NO_HIT`` where fewer than ``k`` rows were found.
     """
-    search = _search(table, queries, k, nprobes, ef).select(["id", "_distance"])
-    if refine_factor is not None:
-        search = search.refine_factor(refine_factor)
+    search = _search(table, queries, k, told).select(["id", "_distance"])
     if where is not None:
         search = search.where(where, prefilter=not postfilter)
     if fast_search:
         search = search.fast_search()
     found = search.to_arrow()
-    numbers, order = _in_order(found)
-    return _as_matrix(found["id"].to_numpy()[order], numbers[order], len(queries), k)
+    ids, distances = found["id"].to_numpy(), found["_distance"].to_numpy()
+    return _as_matrix(ids, distances, _query_numbers(found), (len(queries), k))
 
 
 def search_and_refine(
-    table: Any,
-    queries: np.ndarray,
-    k: int,
-    *,
-    n_candidates: int,
-    nprobes: int | None = None,
-    ef: int | None = None,
+    table: Any, queries: np.ndarray, k: int, *, n_candidates: int, **told: int
 ) -> np.ndarray:
     """Return what ``search_ids`` returns, refined for all queries together.
 
@@ -190,7 +179,7 @@ def search_and_refine(
 
     Parameters
     ----------
-    queries, k, nprobes, ef
+    queries, k, told
         As in ``search_ids``; the queries and the stored vectors are unit vectors.
     n_candidates
         Candidates a query, ``k`` or more.
@@ -202,15 +191,14 @@ def search_and_refine(
     """
     if n_candidates < k:
         raise ValueError(f"{n_candidates} candidates are fewer than the {k} neighbours asked for.")
-    search = _search(table, queries, n_candidates, nprobes, ef)
+    search = _search(table, queries, n_candidates, told)
     found = search.select(["_distance"]).with_row_id(True).to_arrow()
     numbers = _query_numbers(found)
     row_ids, places = np.unique(found["_rowid"].to_numpy(), return_inverse=True)
     rows = table.take_row_ids(row_ids.tolist()).select(["id", "vector"]).to_arrow()
     vectors = rows["vector"].combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
     scores = np.einsum("nd,nd->n", vectors[places], queries[numbers])
-    order = np.lexsort((-scores, numbers))
-    return _as_matrix(rows["id"].to_numpy()[places[order]], numbers[order], len(queries), k)
+    return _as_matrix(rows["id"].to_numpy()[places], -scores, numbers, (len(queries), k))
 
 
 def bytes_on_disk(folder: Path) -> dict[str, int]:
@@ -223,18 +211,13 @@ def bytes_on_disk(folder: Path) -> dict[str, int]:
     return sizes
 
 
-def _search(table: Any, queries: np.ndarray, k: int, nprobes: int | None, ef: int | None) -> Any:
+def _search(table: Any, queries: np.ndarray, k: int, told: Mapping[str, int]) -> Any:
     one = queries[0] if len(queries) == 1 else queries  # LanceDB is faster with a plain vector
     # Naming the column saves a call that would look it up in the schema.
     search = table.search(one, vector_column_name="vector").distance_type("cosine").limit(k)
-    if nprobes is not None:
-        search = search.nprobes(nprobes)
-    return search if ef is None else search.ef(ef)
-
-
-def _in_order(found: "pa.Table") -> tuple[np.ndarray, np.ndarray]:
-    numbers = _query_numbers(found)
-    return numbers, np.lexsort((found["_distance"].to_numpy(), numbers))
+    for setting, value in told.items():
+        search = getattr(search, setting)(value)
+    return search
 
 
 def _query_numbers(found: "pa.Table") -> np.ndarray:
@@ -243,11 +226,15 @@ def _query_numbers(found: "pa.Table") -> np.ndarray:
     return np.zeros(len(found), np.int64)  # LanceDB leaves the column out for a single query
 
 
-def _as_matrix(ids: np.ndarray, numbers: np.ndarray, n_queries: int, k: int) -> np.ndarray:
-    """Return ``(n_queries, k)``; ``numbers`` is sorted and says whose each id is."""
-    matrix = np.full((n_queries, k), NO_HIT, np.int64)
+def _as_matrix(
+    ids: np.ndarray, costs: np.ndarray, numbers: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Return the cheapest ids of each query; ``numbers`` says whose each id is."""
+    order = np.lexsort((costs, numbers))
+    ids, numbers = ids[order], numbers[order]
+    matrix = np.full(shape, NO_HIT, np.int64)
     rank = np.arange(len(numbers)) - np.searchsorted(numbers, numbers)
-    kept = rank < k
+    kept = rank < shape[1]
     matrix[numbers[kept], rank[kept]] = ids[kept]
     return matrix
 

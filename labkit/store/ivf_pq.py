@@ -2,8 +2,8 @@
 
 Knows: NumPy and the two ideas behind most vector indexes: look at a part of the vectors only
 (IVF), and keep each vector in a few bytes (PQ).
-Does not know: files, updates or LanceDB (``ann_tables``).
-Used by lesson 03, which builds the same on the page, and as the truth in ``bench_retrieval``.
+Does not know: files, updates or LanceDB (``index``).
+Used by lesson 03, which builds the same on the page, and as the truth in ``bench.retrieval``.
 """
 
 from dataclasses import dataclass
@@ -67,13 +67,8 @@ def recall_at_k(found_ids: np.ndarray, true_ids: np.ndarray) -> float:
             f"{len(found_ids)} lists were found for {len(true_ids)} queries; give one list each, "
             "and at least one."
         )
-    shares = [
-        len(set(found) & set(true)) / len(true)
-        for found, true in zip(
-            np.asarray(found_ids).tolist(), np.asarray(true_ids).tolist(), strict=True
-        )
-    ]
-    return float(np.mean(shares))
+    pairs = zip(found_ids, true_ids, strict=True)
+    return float(np.mean([np.isin(true, found).mean() for found, true in pairs]))
 
 
 def kmeans(
@@ -133,18 +128,17 @@ class InvertedFile:
     centroids: np.ndarray
     members: list[np.ndarray]
 
-    def candidates(self, query: np.ndarray, n_probes: int) -> np.ndarray:
-        """Return the rows in the ``n_probes`` partitions nearest to ``query`` ``(d,)``."""
+    def probed(self, query: np.ndarray, n_probes: int) -> np.ndarray:
+        """Return the numbers of the ``n_probes`` partitions nearest to ``query`` ``(d,)``."""
         if n_probes < 1:
             raise ValueError(f"n_probes is {n_probes}; look into at least 1 partition.")
-        nearest = np.argsort(_squared_distances(query[None], self.centroids)[0])[:n_probes]
-        return np.concatenate([self.members[partition] for partition in nearest])
+        return np.argsort(_squared_distances(query[None], self.centroids)[0])[:n_probes]
 
     def search(
         self, query: np.ndarray, vectors: np.ndarray, k: int, *, n_probes: int
     ) -> np.ndarray:
         """Return up to ``k`` rows of ``vectors`` with the largest dot products, best first."""
-        rows = self.candidates(query, n_probes)
+        rows = np.concatenate([self.members[p] for p in self.probed(query, n_probes)])
         return rows[np.argsort(-(vectors[rows] @ query), kind="stable")[:k]]
 
 
@@ -194,12 +188,7 @@ class ProductQuantizer:
 
 
 def train_pq(
-    vectors: np.ndarray,
-    n_slices: int,
-    *,
-    n_codes: int = 256,
-    n_iterations: int = 10,
-    seed: int = 0,
+    vectors: np.ndarray, n_slices: int, *, n_codes: int = 256, n_iterations: int = 10, seed: int = 0
 ) -> ProductQuantizer:
     """Learn a codebook of ``n_codes`` for each of ``n_slices`` slices of the vectors.
 
@@ -237,47 +226,21 @@ class CodedInvertedFile:
     ivf: InvertedFile
     quantizer: ProductQuantizer
     codes: np.ndarray
-    partition_of: np.ndarray
 
-    def search(
-        self,
-        query: np.ndarray,
-        k: int,
-        *,
-        n_probes: int,
-        refine: int = 1,
-        vectors: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Return up to ``k`` rows, best first.
+    def search(self, query: np.ndarray, k: int, *, n_probes: int) -> np.ndarray:
+        """Return up to ``k`` rows by the distance of their codes to ``query`` ``(d,)``, best first.
 
-        Parameters
-        ----------
-        query
-            ``(d,)`` unit vector.
-        k, n_probes
-            Neighbours, and partitions to look into.
-        refine
-            Above 1: take ``k * refine`` rows by their codes, and rank these by ``vectors``.
-        vectors
-            The true vectors ``(n, d)``; needed only to refine.
-
-        Raises
-        ------
-        ValueError
-            If ``refine`` is above 1 and ``vectors`` is missing.
+        Codes blur the order: take more rows than you need, and rank them by their true vectors.
         """
-        if refine > 1 and vectors is None:
-            raise ValueError("Refining reads the true vectors; hand them in as `vectors`.")
-        rows = self.ivf.candidates(query, n_probes)
-        distances = np.empty(len(rows), np.float32)
-        for partition in np.unique(self.partition_of[rows]):
-            here = self.partition_of[rows] == partition
-            residual = query - self.ivf.centroids[partition]
-            distances[here] = self.quantizer.distances(residual, self.codes[rows[here]])
-        rows = rows[np.argsort(distances, kind="stable")[: k * refine]]
-        if refine == 1 or vectors is None:
-            return rows
-        return rows[np.argsort(-(vectors[rows] @ query), kind="stable")[:k]]
+        probed = self.ivf.probed(query, n_probes)
+        rows = [self.ivf.members[p] for p in probed]
+        residuals = query - self.ivf.centroids[probed]
+        distances = [
+            self.quantizer.distances(residual, self.codes[members])
+            for residual, members in zip(residuals, rows, strict=True)
+        ]
+        best = np.argsort(np.concatenate(distances), kind="stable")[:k]
+        return np.concatenate(rows)[best]
 
 
 def build_ivf_pq(
@@ -285,22 +248,17 @@ def build_ivf_pq(
 ) -> CodedInvertedFile:
     """Divide ``vectors`` into partitions and code what separates each from its centroid."""
     ivf = build_ivf(vectors, n_partitions, seed=seed)
-    partition_of = np.empty(len(vectors), np.int64)
-    for partition, rows in enumerate(ivf.members):
-        partition_of[rows] = partition
-    residuals = vectors - ivf.centroids[partition_of]
+    residuals = vectors.copy()
+    for centroid, rows in zip(ivf.centroids, ivf.members, strict=True):
+        residuals[rows] -= centroid
     quantizer = train_pq(residuals, n_slices, n_codes=n_codes, seed=seed)
-    return CodedInvertedFile(ivf, quantizer, quantizer.encode(residuals), partition_of)
+    return CodedInvertedFile(ivf, quantizer, quantizer.encode(residuals))
 
 
 def _nearest(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    blocks = range(0, len(vectors), _ROWS_AT_ONCE)
-    return np.concatenate(
-        [
-            _squared_distances(vectors[start : start + _ROWS_AT_ONCE], centroids).argmin(axis=1)
-            for start in blocks
-        ]
-    )
+    starts = range(0, len(vectors), _ROWS_AT_ONCE)
+    blocks = (vectors[start : start + _ROWS_AT_ONCE] for start in starts)
+    return np.concatenate([_squared_distances(b, centroids).argmin(axis=1) for b in blocks])
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
