@@ -1,20 +1,20 @@
 """The store: chunks and their vectors in one LanceDB table.
 
-Knows: how the table is opened, versioned and tagged. ``chunk_table`` makes it, ``ingest`` fills it,
-``searching`` and ``filters`` ask it, ``ann_tables`` indexes it; no other module knows LanceDB.
+Knows: how the table is opened, versioned and tagged. ``schema`` makes it, ``ingest`` fills it,
+``search`` and ``filters`` ask it, ``index`` indexes it; no other room knows LanceDB.
 Does not know: how files become chunks (``corpus``), how texts become vectors (``embed``) or what
 is done with a hit (``rag``).
 Used by every lesson from 02 on.
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labkit.store.filters import Where
 from labkit.store.index import Kind, build_index
 from labkit.store.ingest import Ingestion, IngestReport, pending_passages
 from labkit.store.schema import (
@@ -27,16 +27,6 @@ from labkit.store.schema import (
 )
 from labkit.store.search import search_table
 from labkit.types import AnyPath, Embedder, Hit, Mode
-
-__all__ = [
-    "DocumentSummary",
-    "Hit",
-    "IngestReport",
-    "Mode",
-    "Store",
-    "Version",
-    "open_store",
-]
 
 
 @dataclass(frozen=True)
@@ -129,7 +119,7 @@ class Store:
         ----------
         kind
             ``"IVF_FLAT"`` keeps vectors whole and scores exact; the others of
-            ``ann_tables.build_index`` take fewer bytes, and their scores are approximate.
+            ``index.build_index`` take fewer bytes, and their scores are approximate.
 
         Raises
         ------
@@ -143,23 +133,13 @@ class Store:
             build_index(self._table, kind)
 
     def search(
-        self,
-        query: str,
-        *,
-        k: int = 5,
-        mode: Mode = "hybrid",
-        where: Mapping[str, Any] | None = None,
+        self, query: str, *, k: int = 5, mode: Mode = "hybrid", where: Where = None
     ) -> list[Hit]:
         """Return the best ``k`` hits of one question, best first; see ``search_many``."""
         return self.search_many([query], k=k, mode=mode, where=where)[0]
 
     def search_many(
-        self,
-        queries: Sequence[str],
-        *,
-        k: int = 5,
-        mode: Mode = "hybrid",
-        where: Mapping[str, Any] | None = None,
+        self, queries: Sequence[str], *, k: int = 5, mode: Mode = "hybrid", where: Where = None
     ) -> list[list[Hit]]:
         """Return the best ``k`` hits of each question; one call embeds and searches them all.
 
@@ -191,24 +171,20 @@ class Store:
     def documents(self) -> list[DocumentSummary]:
         """Return every document with its number of chunks, by id."""
         names = ["document_id", "title", "kind", "date"]
-        counts: Counter[tuple[str, str, str, str | None]] = Counter()
         with self._explained():
-            for batch in self._table.search().select(names).to_batches():
-                counts.update(zip(*(batch[name].to_pylist() for name in names), strict=True))
-        by_id = sorted(counts.items(), key=lambda item: item[0][0])
-        return [DocumentSummary(*facts, n) for facts, n in by_id]
+            rows = self._table.search().select(names).to_arrow()
+        counted = rows.group_by(names).aggregate([([], "count_all")]).sort_by("document_id")
+        return [DocumentSummary(*row.values()) for row in counted.to_pylist()]
 
     def versions(self) -> list[Version]:
         """Return every committed state, oldest first; one ingestion makes several."""
-        tags: dict[int, list[str]] = {}
-        for name, tag in self._table.tags.list().items():
-            tags.setdefault(tag["version"], []).append(name)
+        tagged = sorted((name, tag["version"]) for name, tag in self._table.tags.list().items())
         return [
             Version(
                 version=entry["version"],
                 created=entry["timestamp"].isoformat(timespec="seconds"),
                 n_chunks=int(entry["metadata"]["total_rows"]),
-                tags=tuple(sorted(tags.get(entry["version"], []))),
+                tags=tuple(name for name, version in tagged if version == entry["version"]),
             )
             for entry in self._table.list_versions()
         ]
@@ -240,16 +216,14 @@ class Store:
         return self._table.version
 
     def _known_version(self, version: int | str) -> int:
-        known: dict[int | str, int] = {}
-        for entry in self.versions():
-            known |= dict.fromkeys((entry.version, *entry.tags), entry.version)
-        if version in known:
-            return known[version]
-        numbers = sorted(set(known.values()))
-        tags = ", ".join(sorted(name for name in known if isinstance(name, str))) or "none"
+        states = self.versions()
+        for state in states:
+            if version == state.version or version in state.tags:
+                return state.version
+        tags = ", ".join(sorted(tag for state in states for tag in state.tags)) or "none"
         raise ValueError(
-            f"There is no version or tag {version!r}; versions go from {numbers[0]} to "
-            f"{numbers[-1]}, tags are: {tags}."
+            f"There is no version or tag {version!r}; versions go from {states[0].version} to "
+            f"{states[-1].version}, tags are: {tags}."
         )
 
     def _explained(self) -> AbstractContextManager[None]:

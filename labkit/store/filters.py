@@ -1,7 +1,7 @@
 """Filters: metadata as typed columns, and conditions on them built from plain data.
 
 Knows: how a metadata key becomes a column, and LanceDB's expressions.
-Does not know: how rows are written (``ingest``) or searched (``store``).
+Does not know: how rows are written (``ingest``) or searched (``search``).
 Used by lessons 02 and 05 through ``Store.search``.
 """
 
@@ -9,6 +9,7 @@ import math
 import operator
 import re
 from collections.abc import Mapping
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from labkit.types import Scalar
@@ -24,6 +25,8 @@ FIXED = (
 # Written by every document; the other fixed columns are the store's own business.
 _OFFERED = ("document_id", "title", "heading", "kind", "date")
 _RESERVED = {*FIXED, "query_index"}
+Where = Mapping[str, Any] | None  # conditions as data; see build_filter
+_KINDS = {bool: "true/false", int: "number", float: "number", str: "text"}  # a bool is an int
 _OPERATORS = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -32,6 +35,10 @@ _OPERATORS = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+
+
+class LeftOut(ValueError):
+    """A document that cannot go into this table."""
 
 
 def column_name(key: str) -> str:
@@ -54,11 +61,8 @@ def kind_of(value: object) -> str:
     Integers and floats share a kind, so that 3 in one document and 3.5 in the next do not clash;
     beyond 2**53 a filter on a number is therefore approximate.
     """
-    if isinstance(value, bool):
-        return "true/false"
-    if isinstance(value, int | float):
-        return "number"
-    return "text" if isinstance(value, str) else type(value).__name__
+    kinds = (kind for python, kind in _KINDS.items() if isinstance(value, python))
+    return next(kinds, type(value).__name__)
 
 
 def metadata_values(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:
@@ -66,23 +70,21 @@ def metadata_values(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:
 
     Raises
     ------
-    ValueError
+    LeftOut
         If two keys lead to the same column.
     """
     values: dict[str, Scalar] = {}
     for key, value in metadata.items():
         name = column_name(key)
         if name in values:
-            raise ValueError(f"two of its metadata keys become the column {name!r}; rename {key!r}")
+            raise LeftOut(f"two of its metadata keys become the column {name!r}; rename {key!r}")
         values[name] = float(value) if kind_of(value) == "number" else value
     return values
 
 
 def metadata_columns(schema: "pa.Schema") -> dict[str, str]:
     """Return name and kind of the table's metadata columns."""
-    import pyarrow as pa
-
-    kinds = {pa.float64(): "number", pa.bool_(): "true/false", pa.string(): "text"}
+    kinds = {arrow: kind for kind, arrow in _arrow_types().items()}
     return {field.name: kinds[field.type] for field in schema if field.name not in FIXED}
 
 
@@ -90,11 +92,16 @@ def arrow_field(name: str, kind: str) -> "pa.Field":
     """Return the Arrow field of a metadata column; it may be null in any row."""
     import pyarrow as pa
 
-    types = {"number": pa.float64(), "true/false": pa.bool_(), "text": pa.string()}
-    return pa.field(name, types[kind])
+    return pa.field(name, _arrow_types()[kind])
 
 
-def build_filter(where: Mapping[str, Any] | None, schema: "pa.Schema") -> "Expr | None":
+def _arrow_types() -> dict[str, "pa.DataType"]:
+    import pyarrow as pa
+
+    return {"number": pa.float64(), "true/false": pa.bool_(), "text": pa.string()}
+
+
+def build_filter(where: Where, schema: "pa.Schema") -> "Expr | None":
     """Turn plain data into one LanceDB condition; every entry must hold.
 
     A value asks for equality, a list for any of its values, a tuple names its operator:
@@ -110,16 +117,15 @@ def build_filter(where: Mapping[str, Any] | None, schema: "pa.Schema") -> "Expr 
     if not where:
         return None
     columns = dict.fromkeys(_OFFERED, "text") | metadata_columns(schema)
-    condition: Any = None
+    parts = []
     for key, wanted in where.items():
         name = key if key in _OFFERED else column_name(key)
         if name not in columns:
             raise ValueError(
                 f"There is no column {key!r}; use one of {', '.join(sorted(columns))}."
             )
-        part = _condition(name, columns[name], wanted)
-        condition = part if condition is None else condition & part
-    return condition
+        parts.append(_condition(name, columns[name], wanted))
+    return reduce(operator.and_, parts)
 
 
 def _condition(name: str, kind: str, wanted: object) -> Any:
@@ -129,17 +135,11 @@ def _condition(name: str, kind: str, wanted: object) -> Any:
         if not wanted:
             raise ValueError(f"The list for {name!r} is empty; name at least one value.")
         return col(name).isin([lit(_checked(name, kind, value)) for value in wanted])
-    sign, value = _operator_and_value(name, wanted)
-    return _OPERATORS[sign](col(name), lit(_checked(name, kind, value)))
-
-
-def _operator_and_value(name: str, wanted: object) -> tuple[str, object]:
-    if not isinstance(wanted, tuple):
-        return "==", wanted
-    if len(wanted) != 2 or wanted[0] not in list(_OPERATORS):
+    pair = wanted if isinstance(wanted, tuple) else ("==", wanted)
+    if len(pair) != 2 or pair[0] not in list(_OPERATORS):
         allowed = ", ".join(_OPERATORS)
         raise ValueError(f"{wanted!r} for {name!r} is not (operator, value); use one of {allowed}.")
-    return wanted
+    return _OPERATORS[pair[0]](col(name), lit(_checked(name, kind, pair[1])))
 
 
 def _checked(name: str, kind: str, value: object) -> Any:

@@ -1,7 +1,7 @@
 """Ingestion: make a table mirror some folders, embedding only what changed.
 
 Knows: which documents are new, changed, unchanged or gone, and how they are committed.
-Does not know: how files are read (``corpus``) or how chunks are searched (``store``).
+Does not know: how files are read (``corpus``) or how chunks are searched (``search``).
 Used by lessons 02, 04, 05 and 12 through ``Store.ingest``.
 """
 
@@ -12,7 +12,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.chunking import chunk_document
 from labkit.corpus import as_paths, read_documents
 from labkit.measure import give_back_freed_memory
-from labkit.store.filters import arrow_field, kind_of, metadata_columns, metadata_values
+from labkit.store.filters import LeftOut, arrow_field, kind_of, metadata_columns, metadata_values
 from labkit.types import AnyPath, Document, Embedder, Unreadable
 
 if TYPE_CHECKING:
@@ -62,7 +61,6 @@ class Ingestion:
         self._known = stored_documents(table)
         self._rows: list[dict[str, Any]] = []
         self._replaced: list[str] = []
-        self._writing: Future[None] | None = None
         self._counts: Counter[str] = Counter()
 
     def run(
@@ -73,23 +71,22 @@ class Ingestion:
         folders = as_paths(paths)
         roots = [os.path.realpath(folder) for folder in folders]
         unreadable: list[Unreadable] = []
-        with ThreadPoolExecutor(1, "writer") as writer:
-            for document in read_documents(folders, unreadable=unreadable, on_file=on_file):
-                try:
-                    self._take(document, roots)
-                except _LeftOut as error:
-                    reason = f"document {document.id!r} is left out: {error}"
-                    unreadable.append(Unreadable(document.path, reason))
-                if len(self._rows) >= BATCH_CHUNKS:
-                    self._commit(writer)
-            self._commit(writer)
-            self._await_write()
+        for document in read_documents(folders, unreadable=unreadable, on_file=on_file):
+            try:
+                self._take(document, roots)
+            except LeftOut as error:
+                reason = f"document {document.id!r} is left out: {error}"
+                unreadable.append(Unreadable(document.path, reason))
+            if len(self._rows) >= BATCH_CHUNKS:
+                self._commit()
+        self._commit()
         self._remove_vanished(roots)
         self._update_index()
-        counts = {name: self._counts[name] for name in _COUNTED}
-        wall_s = time.perf_counter() - started
         return IngestReport(
-            **counts, unreadable=tuple(unreadable), wall_s=wall_s, version=self._table.version
+            **{name: self._counts[name] for name in _COUNTED},
+            unreadable=tuple(unreadable),
+            wall_s=time.perf_counter() - started,
+            version=self._table.version,
         )
 
     def _take(self, document: Document, roots: list[str]) -> None:
@@ -102,7 +99,7 @@ class Ingestion:
             self._counts["unchanged"] += 1
             return
         if not _is_below(old_source, roots) and os.path.exists(old_source):
-            raise _LeftOut(f"its id is already used by {old_source}")
+            raise LeftOut(f"its id is already used by {old_source}")
         values = self._typed(document)
         if old_mark is not None:
             self._known.pop(document.id)
@@ -114,61 +111,42 @@ class Ingestion:
             self._rows.append({"chunk_id": chunk.id} | own | shared)
 
     def _typed(self, document: Document) -> dict[str, Any]:
-        try:
-            values = metadata_values(document.metadata)
-        except ValueError as error:
-            raise _LeftOut(str(error)) from error
+        values = metadata_values(document.metadata)
         for name, value in values.items():
             if self._columns.get(name, kind_of(value)) != kind_of(value):
-                raise _LeftOut(
+                raise LeftOut(
                     f"the column {name!r} holds {self._columns[name]} in other documents, "
                     f"{value!r} here; change it, or ingest into a new database"
                 )
         self._columns |= {name: kind_of(value) for name, value in values.items()}
         return values
 
-    def _commit(self, writer: ThreadPoolExecutor) -> None:
-        """Embed the batch, and have it written while the next one is read and embedded."""
-        if not self._rows:
-            return
-        vectors = embedded(self._embedder, [row["passage"] for row in self._rows])
-        self._await_write()
-        batch = self._rows, self._replaced, self._columns.copy(), vectors
-        self._writing = writer.submit(self._write, *batch)
-        self._rows, self._replaced = [], []
-
-    def _await_write(self) -> None:
-        """Wait for the batch that is being written, and raise what went wrong with it."""
-        if self._writing:
-            self._writing.result()
-
-    def _write(
-        self,
-        rows: list[dict[str, Any]],
-        replaced: list[str],
-        columns: dict[str, str],
-        vectors: "pa.Array",
-    ) -> None:
-        """Write one batch in one transaction: a kill leaves all of it or nothing."""
+    def _commit(self) -> None:
+        """Embed the batch and write it in one transaction: a kill leaves all of it or nothing."""
         import pyarrow as pa
         from lancedb.expr import col, lit
 
-        new = sorted(columns.keys() - set(self._table.schema.names))
+        if not self._rows:
+            return
+        vectors = embedded(self._embedder, [row["passage"] for row in self._rows])
+        new = sorted(self._columns.keys() - set(self._table.schema.names))
         if new:
-            self._table.add_columns([arrow_field(name, columns[name]) for name in new])
-        batch = pa.Table.from_pylist(rows, schema=self._table.schema)
-        position = batch.schema.get_field_index("vector")
-        batch = batch.set_column(position, self._table.schema.field("vector"), vectors)
+            self._table.add_columns([arrow_field(name, self._columns[name]) for name in new])
+        schema = self._table.schema
+        batch = pa.Table.from_pylist(self._rows, schema=schema)
+        position = schema.get_field_index("vector")
+        batch = batch.set_column(position, schema.field("vector"), vectors)
         # Matching by chunk id makes a repeated write harmless.
         merge = self._table.merge_insert("chunk_id").when_matched_update_all()
         merge = merge.when_not_matched_insert_all()
-        if replaced:
+        if self._replaced:
             # A shorter text has fewer chunks: drop those that the new one no longer has.
-            ours = col("document_key").isin([lit(key) for key in replaced])
+            ours = col("document_key").isin([lit(key) for key in self._replaced])
             merge = merge.when_not_matched_by_source_delete(ours)
         merge.execute(batch)
         give_back_freed_memory()
-        self._counts["chunks_embedded"] += len(rows)
+        self._counts["chunks_embedded"] += len(self._rows)
+        self._rows, self._replaced = [], []
 
     def _remove_vanished(self, roots: list[str]) -> None:
         from lancedb.expr import col, lit
@@ -238,10 +216,6 @@ def embedded(embedder: Embedder, texts: list[str]) -> "pa.Array":
             f"no numbers; ({len(texts)}, {embedder.dimension}) finite values were due."
         )
     return pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), embedder.dimension)
-
-
-class _LeftOut(ValueError):
-    """A document that cannot go into this table."""
 
 
 _COUNTED = ("added", "changed", "unchanged", "removed", "chunks_embedded")

@@ -5,12 +5,12 @@ Used by every lesson from 02 on through ``Store.search``.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, get_args
 
-from labkit.store.filters import build_filter
+from labkit.store.filters import Where, build_filter
 from labkit.types import Embedder, Hit, Mode
 
 if TYPE_CHECKING:
@@ -24,13 +24,7 @@ _COLUMNS = "chunk_id document_id title heading text passage date kind metadata".
 
 
 def search_table(
-    table: Any,
-    embedder: Embedder,
-    queries: Sequence[str],
-    *,
-    k: int,
-    mode: Mode,
-    where: Mapping[str, Any] | None,
+    table: Any, embedder: Embedder, queries: Sequence[str], *, k: int, mode: Mode, where: Where
 ) -> list[list[Hit]]:
     """Return the best ``k`` hits of each query; ``Store.search_many`` explains the rest."""
     if k < 1:
@@ -41,12 +35,15 @@ def search_table(
     condition = build_filter(where, table.schema) if where else None
     found: list[list[Hit]] = [[] for _ in queries]
     asked = [number for number, query in enumerate(queries) if query.strip()]
-    find = {"vector": _by_vector, "text": _by_text, "hybrid": _by_both}[mode]
-    score = {"vector": "_distance", "text": "_score", "hybrid": "_relevance_score"}[mode]
+    find, score = {
+        "vector": (_by_vector, "_distance"),
+        "text": (_by_text, "_score"),
+        "hybrid": (_by_both, "_relevance_score"),
+    }[mode]
+    search = _Search(table, embedder, condition)
     for start in range(0, len(asked), _QUERIES_AT_ONCE):
         numbers = asked[start : start + _QUERIES_AT_ONCE]
-        block = [queries[number] for number in numbers]
-        answers = find(_Search(table, embedder, condition), block, k)
+        answers = find(search, [queries[number] for number in numbers], k)
         for number, answer in zip(numbers, answers, strict=True):
             found[number] = _hits(answer.slice(0, k), score)
     return found
