@@ -6,6 +6,7 @@ Used by lesson 00 and by every later lesson through ``load_language_model("auto"
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from labkit.hardware import GIB, Hardware
@@ -41,6 +42,15 @@ SMALL_MODEL = "SmolLM2-135M-Instruct"
 GPU_MODEL = "Phi-3.5-mini-instruct"
 EMBEDDING_MODEL = "all-MiniLM-L6-v2"
 
+_HUB = partial(ModelCard, source="hub", licence="MIT")
+_SHAPE = partial(
+    ModelCard,
+    task="generate",
+    source="shape",
+    licence="Llama 3.1 (not downloaded)",
+    about="for planning memory only",
+)
+
 CATALOGUE: dict[str, ModelCard] = {
     card.name: card
     for card in (
@@ -69,68 +79,44 @@ CATALOGUE: dict[str, ModelCard] = {
             download_bytes=83_506_384,
             about="turns a text into 384 numbers",
         ),
-        ModelCard(
+        _HUB(
             name="bge-small-en-v1.5",
             task="embed",
-            source="hub",
-            licence="MIT",
             n_parameters=33_360_000,
             hub_id="BAAI/bge-small-en-v1.5",
             about="embeds better than the default, at twice its layers",
         ),
-        ModelCard(
+        _HUB(
             name="e5-small-v2",
             task="embed",
-            source="hub",
-            licence="MIT",
             n_parameters=33_360_000,
             hub_id="intfloat/e5-small-v2",
             about="embeds questions and passages each with a mark of its own",
         ),
-        ModelCard(
+        _HUB(
             name=GPU_MODEL,
             task="generate",
-            source="hub",
-            licence="MIT",
             n_parameters=3_821_079_552,
             download_bytes=7_642_159_104,
             hub_id="microsoft/Phi-3.5-mini-instruct",
             about="the default on a CUDA machine",
         ),
-        ModelCard(
+        _HUB(
             name="Phi-3-mini-4k-instruct",
             task="generate",
-            source="hub",
-            licence="MIT",
             n_parameters=3_821_079_552,
             hub_id="microsoft/Phi-3-mini-4k-instruct",
             about="the model of the original claims",
         ),
-        ModelCard(
+        _HUB(
             name="Phi-4-mini-instruct",
             task="generate",
-            source="hub",
-            licence="MIT",
             n_parameters=3_836_021_760,
             hub_id="microsoft/Phi-4-mini-instruct",
             about="the newer relative",
         ),
-        ModelCard(
-            name="Llama-3.1-8B",
-            task="generate",
-            source="shape",
-            licence="Llama 3.1 (not downloaded)",
-            n_parameters=8_030_261_248,
-            about="for planning memory only",
-        ),
-        ModelCard(
-            name="Llama-3.1-70B",
-            task="generate",
-            source="shape",
-            licence="Llama 3.1 (not downloaded)",
-            n_parameters=70_553_706_496,
-            about="for planning memory only",
-        ),
+        _SHAPE(name="Llama-3.1-8B", n_parameters=8_030_261_248),
+        _SHAPE(name="Llama-3.1-70B", n_parameters=70_553_706_496),
     )
 }
 

@@ -9,12 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from labkit.types import Chunk
-
-if TYPE_CHECKING:
-    from labkit.types import Document
+from labkit.types import Chunk, Document
 
 Span = tuple[int, int]
 
@@ -44,7 +40,7 @@ class _Section:
 
 
 def chunk_document(
-    document: "Document", *, max_words: int = 60, overlap: int = 0, headings: bool = True
+    document: Document, *, max_words: int = 60, overlap: int = 0, headings: bool = True
 ) -> list[Chunk]:
     """Pack whole sentences into chunks of at most ``max_words`` words, in order, none lost.
 
@@ -113,7 +109,7 @@ def count_words(text: str) -> int:
 
 
 def _without_title(path: tuple[str, ...], title: str) -> tuple[str, ...]:
-    same = bool(path) and path[0].casefold() == title.strip().casefold()
+    same = path and path[0].casefold() == title.strip().casefold()
     return path[1:] if same else path
 
 
@@ -157,25 +153,20 @@ def _heading(line: str) -> tuple[int, str]:
 
 def _blocks(text: str, body: Span) -> Iterator[Span]:
     """Yield sentences of paragraphs; a list item or table row is yielded whole."""
-    start, whole = body[0], False
+    start, kind = body[0], ""
     for line in _LINE.finditer(text, *body):
-        is_row = line.group().lstrip().startswith("|")
-        is_item = _LIST_ITEM.match(line.group()) is not None
-        if is_row or is_item or (whole and _is_row_at(text, start)) or not line.group().strip():
-            yield from _block(text, (start, line.start()), whole)
-            start, whole = line.start(), is_row or is_item
-    yield from _block(text, (start, body[1]), whole)
+        words = line.group()
+        begins = (
+            "row" if words.lstrip().startswith("|") else "item" if _LIST_ITEM.match(words) else ""
+        )
+        if begins or kind == "row" or not words.strip():
+            yield from _block(text, (start, line.start()), kind)
+            start, kind = line.start(), begins
+    yield from _block(text, (start, body[1]), kind)
 
 
-def _is_row_at(text: str, start: int) -> bool:
-    return text[start : start + 80].lstrip().startswith("|")
-
-
-def _block(text: str, span: Span, whole: bool) -> Iterator[Span]:
-    if whole:
-        yield _trim(text, span)
-    else:
-        yield from _sentences(text, span)
+def _block(text: str, span: Span, kind: str) -> Iterator[Span]:
+    return iter([_trim(text, span)]) if kind else _sentences(text, span)
 
 
 def _sentences(text: str, span: Span) -> Iterator[Span]:

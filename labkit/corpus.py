@@ -1,7 +1,7 @@
 """The corpus: folders in, documents out, and chunks of them.
 
 Knows: what a document is, how files are found and what their documents are called.
-Does not know: file formats (``readers``), sentences (``chunking``), embeddings or LanceDB.
+Does not know: file formats (``parsers``), sentences (``chunking``), embeddings or LanceDB.
 Used by every lesson from 02 on.
 """
 
@@ -17,17 +17,9 @@ from typing import Any
 
 from labkit.chunking import chunk_document, split_sentences
 from labkit.parsers import CannotRead, RawDocument, clean, read_file
-from labkit.types import AnyPath, Chunk, Document, Unreadable
+from labkit.types import AnyPath, Document, Unreadable
 
-__all__ = [
-    "Chunk",
-    "Document",
-    "Unreadable",
-    "as_paths",
-    "chunk_document",
-    "read_documents",
-    "split_sentences",
-]
+__all__ = ["as_paths", "chunk_document", "read_documents", "split_sentences"]
 
 
 @dataclass(frozen=True)
@@ -152,10 +144,9 @@ def _why_not_a_file(path: Path, target: str, root: Path) -> str | None:
 def _read(file: _File, unreadable: list[Unreadable]) -> Iterator[RawDocument]:
     try:
         yield from read_file(file.path)
-    except CannotRead as error:
-        unreadable.append(_left_out(file.path, str(error)))
-    except OSError as error:
-        unreadable.append(_left_out(file.path, error.strerror or type(error).__name__))
+    except (CannotRead, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        unreadable.append(_left_out(file.path, reason))
 
 
 def _left_out(path: Path, reason: str) -> Unreadable:
@@ -172,8 +163,5 @@ def _document(raw: RawDocument, file: _File, name: str) -> Document:
         "metadata": raw.metadata,
     }
     packed = json.dumps(facts, sort_keys=True, ensure_ascii=False)
-    return Document(
-        **facts,
-        path=file.shown,
-        content_hash=hashlib.sha256(packed.encode()).hexdigest(),
-    )
+    digest = hashlib.sha256(packed.encode()).hexdigest()
+    return Document(**facts, path=file.shown, content_hash=digest)

@@ -1,4 +1,4 @@
-"""Readers: one file in, its raw documents out.
+"""Parsers: one file in, its raw documents out.
 
 Knows: file formats (md, txt, csv, pdf, docx, xlsx, html) and YAML front matter.
 Does not know: folders, document ids (``corpus``) or chunks (``chunking``).
@@ -18,8 +18,11 @@ from pathlib import Path
 from labkit.types import Scalar
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_INTEGER = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})")
-_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?(?:[eE][+-]?\d{1,2})?")
+_CELLS = {
+    "bool": re.compile("(?ai)true|false"),
+    "int": re.compile(r"[+-]?(?:0|[1-9]\d{0,17})"),
+    "float": re.compile(r"[+-]?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?(?:[eE][+-]?\d{1,2})?"),
+}
 # markitdown loses a PDF's headings; a short numbered line on its own, such as "3 Cooling", is one.
 _PDF_HEADING = re.compile(r"(?<=\n\n)(\d{1,2}(?:\.\d{1,2})*\s[^\n]{1,60}[^\n.,;:!?])(?=\n\n)")
 _CONVERTERS = {
@@ -101,7 +104,7 @@ def _read_text(text: str) -> RawDocument:
     if not body.strip():
         raise CannotRead("no text")
     day = facts.pop("date", None)
-    if day is not None and not _is_iso_date(day):
+    if day is not None and not _is_iso_date(str(day)):
         raise CannotRead(f"front matter date {day!r} is not an ISO date such as 2020-03-18")
     named = {key: " ".join(str(facts.pop(key, "")).split()) for key in ("id", "title", "kind")}
     for key, value in named.items():
@@ -119,8 +122,7 @@ def _front_matter(block: str) -> dict[str, Scalar]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         first_line = str(error).partition("\n")[0]
         raise CannotRead(f"front matter is not valid YAML: {first_line}") from error
-    if facts is None:
-        return {}
+    facts = {} if facts is None else facts
     if not isinstance(facts, dict):
         raise CannotRead("front matter is not a list of 'key: value' lines")
     if any(len(str(key)) > LONGEST_NAME for key in facts):
@@ -130,15 +132,13 @@ def _front_matter(block: str) -> dict[str, Scalar]:
 
 
 def _scalar(key: object, value: object) -> Scalar | None:
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str) and len(value) > LONGEST_VALUE:
-        raise CannotRead(f"front matter key {str(key)!r} holds over {LONGEST_VALUE} characters")
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, date | datetime):
+    if isinstance(value, date):  # a datetime is one too
         return value.isoformat()
-    if isinstance(value, int) and abs(value) < 2**63:
+    if isinstance(value, str):
+        if len(value) > LONGEST_VALUE:
+            raise CannotRead(f"front matter key {str(key)!r} holds over {LONGEST_VALUE} characters")
+        return clean(value)
+    if value is None or (isinstance(value, int) and abs(value) < 2**63):
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
@@ -148,12 +148,12 @@ def _scalar(key: object, value: object) -> Scalar | None:
     )
 
 
-def _is_iso_date(value: object) -> bool:
+def _is_iso_date(text: str) -> bool:
     try:
-        datetime.fromisoformat(str(value))
+        datetime.fromisoformat(text)
     except ValueError:
         return False
-    return re.match(r"\d{4}-\d\d-\d\d", str(value)) is not None
+    return re.match(r"\d{4}-\d\d-\d\d", text) is not None
 
 
 def _first_title(text: str) -> str:
@@ -261,13 +261,8 @@ def _rows(path: Path) -> Iterator[list[str]]:
 
 
 def _cell_kind(cell: str) -> str:
-    if not cell:
-        return ""
-    if cell.lower() in ("true", "false"):
-        return "bool"
-    if _INTEGER.fullmatch(cell):
-        return "int"
-    return "float" if _NUMBER.fullmatch(cell) else "str"
+    kinds = (kind for kind, pattern in _CELLS.items() if pattern.fullmatch(cell))
+    return next(kinds, "str") if cell else ""
 
 
 def _parser(kinds: set[str]) -> Callable[[str], Scalar]:

@@ -1,5 +1,6 @@
 """Documents and chunks: what is read, what is left out and why, and that no text is lost."""
 
+import hashlib
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -10,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labkit import corpus
+from labkit import settings as course
 from labkit.chunking import count_words
 from labkit.corpus import chunk_document, read_documents, split_sentences
 from labkit.types import Document, Unreadable
+
+PASSAGES_SHA256 = "a7f7b5471a3b3646f5c457e2048dea1212cfde11383c33f7c5ba4cc00bce21e3"
 
 
 def read(*paths: Path) -> tuple[list[Document], list[Unreadable]]:
@@ -49,6 +53,18 @@ Read this first.
 
 Each bearing takes 3.5 L. Use Norlub.
 """
+
+
+def test_the_courses_passages_are_what_the_records_were_measured_on() -> None:
+    """Lessons, records and the exam's evidence rest on these bytes; a change is a decision."""
+    folders = [course.data_dir() / name for name in ("documents", "tables")]
+    unreadable: list[Unreadable] = []
+    digest = hashlib.sha256()
+    for document in read_documents(folders, unreadable=unreadable):
+        for chunk in chunk_document(document):
+            digest.update(f"{chunk.passage}\n".encode())
+    assert unreadable == []
+    assert digest.hexdigest() == PASSAGES_SHA256
 
 
 def test_front_matter_names_the_document_and_the_rest_is_typed_metadata(tmp_path: Path) -> None:

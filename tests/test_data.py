@@ -11,9 +11,9 @@ import pytest
 
 from labkit import exam, retrieval_metrics, settings
 from labkit.answer_metrics import cited_ids, contains_value, score_answer, without_citations
-from labkit.corpus import Chunk, chunk_document, read_documents
+from labkit.corpus import chunk_document, read_documents
 from labkit.exam import ABSTENTION
-from labkit.types import Document, Question, Unreadable
+from labkit.types import Chunk, Document, Question, Unreadable
 
 DATA = settings.data_dir()
 MADE = (DATA / "exam" / "test.jsonl").is_file()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from labkit import corpus, measure, results, settings
 from labkit.bench.runner import in_own_process
+from labkit.types import Unreadable
 
 CHUNKS_A_DOCUMENT = 10
 SIZES = (1_000, 10_000)
@@ -81,7 +82,7 @@ def render(figures: dict) -> str:
 
 def corpus_sentences() -> list[str]:
     """Return the sentences of the corpus that a chunk can be made of."""
-    unreadable: list[corpus.Unreadable] = []
+    unreadable: list[Unreadable] = []
     texts = [
         document.text
         for document in corpus.read_documents(

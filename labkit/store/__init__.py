@@ -8,15 +8,5 @@ room knows LanceDB.
 from labkit.store.database import DocumentSummary, Store, Version, open_store
 from labkit.store.ingest import IngestReport
 from labkit.store.schema import StoreError
-from labkit.types import Hit, Mode
 
-__all__ = [
-    "DocumentSummary",
-    "Hit",
-    "IngestReport",
-    "Mode",
-    "Store",
-    "StoreError",
-    "Version",
-    "open_store",
-]
+__all__ = ["DocumentSummary", "IngestReport", "Store", "StoreError", "Version", "open_store"]

@@ -1,7 +1,7 @@
 """The table behind the store: its columns, how it is made, and who may write to it.
 
 Knows: the fixed columns, the embedding model's name kept with them, the writers' lock.
-Does not know: what is ingested (``ingest``) or searched (``searching``).
+Does not know: what is ingested (``ingest``) or searched (``search``).
 Used by every lesson from 02 on through ``open_store``.
 """
 
@@ -59,10 +59,8 @@ def explained(db_dir: AnyPath) -> Iterator[None]:
                 f"The disk is full, or a file limit is reached, while writing to {str(db_dir)!r}. "
                 "What was committed is whole: free some space and run the same command again."
             ) from error
-        if _FORBIDDEN.search(said):
-            message = f"The database in {str(db_dir)!r} cannot be used: {reason}."
-            raise StoreError(message) from error
-        raise _damaged(db_dir, reason) from error
+        forbidden = StoreError(f"The database in {str(db_dir)!r} cannot be used: {reason}.")
+        raise (forbidden if _FORBIDDEN.search(said) else _damaged(db_dir, reason)) from error
 
 
 def _damaged(db_dir: AnyPath, reason: str) -> StoreError:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import answer_metrics, corpus, exam, rag
-from labkit.types import Hit
+from labkit.types import Document, Hit
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "notebooks" / "src" / "04_rag_loop.py"
@@ -62,7 +62,7 @@ def test_inline_chunks_lose_no_word_and_keep_the_budget(by_hand: dict) -> None:
 
 
 def test_inline_chunks_equal_the_packages_on_plain_paragraphs(by_hand: dict, root: Path) -> None:
-    make: Callable[..., Any] = lambda text: corpus.Document(  # noqa: E731
+    make: Callable[..., Any] = lambda text: Document(  # noqa: E731
         "d", "T", "note", text, "d.md", None, "0", {}
     )
     text = "The pump starts. It runs for ten minutes. Then it stops. " * 12
