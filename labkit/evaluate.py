@@ -1,10 +1,10 @@
 """Sitting the exam: a system answers every test question, and the run is scored and recorded.
 
 Knows: how to run ``base`` and ``lora`` (closed book), ``rag`` and ``both`` (with passages) over the
-exam; ``lora`` and ``both`` ask a fine-tuned model.
-What a record rests on, so that it is known to be stale later.
-Does not know: how an answer is made (``rag``) or scored (``exam``), nor the page that all runs
-stand on (``claims.leaderboard``).
+exam; ``lora`` and ``both`` ask a fine-tuned model; what a record rests on, and whether that has
+changed since.
+Does not know: how an answer is made (``rag``) or scored (``answer_metrics``), nor the page that all
+runs stand on (``claims.leaderboard``).
 Used by ``python -m labkit exam`` and lessons 00, 04 and 05.
 """
 

@@ -3,7 +3,7 @@
 Knows: what weights, quantization constants, adapters, gradients and optimizer states weigh, when in
 a step memory is highest, and how FSDP spreads it. Does not know: how a step runs (``rehearsal``
 runs it without memory; both are compared in ``bench memory``) or what to do if it does not fit
-(``fitting``). Used by lessons 08 and 11 and by ``plan``.
+(``planner.fit``). Used by lessons 08 and 11 and by ``plan``.
 """
 
 from __future__ import annotations

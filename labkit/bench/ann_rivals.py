@@ -1,7 +1,7 @@
 """The rivals of ``bench retrieval``: NumPy, faiss, hnswlib and usearch behind one pair of calls.
 
 Knows: how each library builds an index into a folder, and opens and asks it again.
-Does not know: LanceDB (``ann_tables``) or how anything is measured (``bench_retrieval``).
+Does not know: LanceDB (``store.index``) or how anything is measured (``retrieval``).
 Used by ``python -m labkit bench retrieval``. The libraries are the optional extra ``bench``.
 """
 

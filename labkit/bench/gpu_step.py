@@ -1,7 +1,7 @@
 """One training step on a real device, measured: seconds, allocated and reserved bytes.
 
 Knows: how to warm up, time and reset a step, alone or inside TRL's trainer.
-Does not know: which steps to try, or how they are recorded (``bench_gpu``). Used by ``bench_gpu``.
+Does not know: which steps to try, or how they are recorded (``gpu``). Used by ``gpu``.
 """
 
 from __future__ import annotations

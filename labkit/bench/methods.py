@@ -1,7 +1,7 @@
 """Benchmark of the methods: full, LoRA and QLoRA on the same examples, in the same order.
 
 Knows: the budget, the parts of the comparison, and that a kill must lose one part at most.
-Does not know: how a part is measured (``bench_methods_worker``, a process of its own for each).
+Does not know: how a part is measured (``methods_worker``, a process of its own for each).
 Used by ``python -m labkit bench methods`` and lesson 08.
 """
 

@@ -1,8 +1,8 @@
 """One part of ``bench methods`` in a process of its own: its peak memory is nobody else's.
 
 Knows: how one method is trained and judged, how models without training are judged, and how step
-times are taken. Does not know: which parts there are (``bench_methods``).
-Used by ``bench_methods`` only.
+times are taken. Does not know: which parts there are (``methods``).
+Used by ``methods`` only.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Variants of retrieval: one frozen description each, and how to search as it says.
 
 Knows: what can be varied, and in which order the pieces work: rewrite, search, fuse, rerank.
-Does not know: how a variant is scored or recorded (``bench_rag``).
-Used by lesson 05 and ``bench_rag``.
+Does not know: how a variant is scored or recorded (``rag``).
+Used by lesson 05 and ``rag``.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,7 +2,7 @@
 
 Knows: which kinds run at which size, with which settings; that each index is built in one process
 and asked in another, so that peak and resident memory are its own; how to go on after a kill.
-Does not know: how an index works (``ann_tables``, ``ann_rivals``).
+Does not know: how an index works (``store.index``, ``ann_rivals``).
 Used by ``python -m labkit bench retrieval``; lesson 03 shows the recorded runs.
 """
 
@@ -159,8 +159,8 @@ class _Missing(Exception):
 
 def _in_process(step: str, kind: str, scratch: Path, index: Path, n_threads: int) -> Any:
     threads = dict.fromkeys(_THREAD_VARIABLES, str(n_threads))
-    worker = f"labkit.bench.retrieval_worker:{step}_in_json"
-    told = (kind, str(scratch), str(index), n_threads)
+    worker = "labkit.bench.retrieval_worker:work_in_json"
+    told = (step, kind, str(scratch), str(index), n_threads)
     answer = runner.in_own_process(
         worker, *told, environment=threads | {"RUST_LOG": "error", "LANCE_LOG": "error"}
     )

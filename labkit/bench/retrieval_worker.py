@@ -1,8 +1,8 @@
 """One step of ``bench retrieval`` in a process of its own: build an index, or ask it.
 
 Knows: how seconds and bytes of one step are taken. Does not know: which steps there are
-(``bench_retrieval``), which sets this process's threads before it starts.
-Used by ``bench_retrieval`` only.
+(``retrieval``), which sets this process's threads before it starts.
+Used by ``retrieval`` only.
 """
 
 import time
@@ -137,20 +137,9 @@ def _measure(
     }
 
 
-def build_in_json(kind: str, scratch: str, folder: str, n_threads: int) -> Any:
-    """Build; a library that is not installed is named in the answer."""
-    return _or_missing(build, kind, scratch, folder, n_threads)
-
-
-def ask_in_json(kind: str, scratch: str, folder: str, n_threads: int) -> Any:
-    """Ask; a library that is not installed is named in the answer."""
-    return _or_missing(ask, kind, scratch, folder, n_threads)
-
-
-def _or_missing(
-    step: Callable[..., Any], kind: str, scratch: str, folder: str, n_threads: int
-) -> Any:
+def work_in_json(step: str, kind: str, scratch: str, folder: str, n_threads: int) -> Any:
+    """Do one step; a library that is not installed is named in the answer."""
     try:
-        return step(kind, Path(scratch), Path(folder), n_threads)
+        return {"build": build, "ask": ask}[step](kind, Path(scratch), Path(folder), n_threads)
     except ModuleNotFoundError as error:
         return {"missing": f"{error}; install it with: pip install -e '.[bench]'"}

@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING
 
 from labkit import results
 from labkit.claims.outcomes import Claim, State
-from labkit.claims.outcomes import close as close
-from labkit.claims.outcomes import gains as gains
-from labkit.claims.outcomes import loses as loses
-from labkit.claims.outcomes import of_parts as of_parts
 from labkit.claims.records import COMMANDS, MATTERS, QUESTIONS, SEEDS, Records, why_stale
 from labkit.claims.records import load_records as load_records
 from labkit.claims.records import origin_of as origin_of

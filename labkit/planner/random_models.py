@@ -2,7 +2,7 @@
 
 Knows: transformers, peft and bitsandbytes; how to build a model on the meta device and fill it
 where it is wanted: on a GPU, on the CPU, or as fake tensors. Does not know: what is measured.
-Used by ``rehearsal`` and ``bench_gpu``.
+Used by ``rehearsal`` and ``bench.gpu``.
 """
 
 from __future__ import annotations

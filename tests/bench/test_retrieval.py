@@ -139,7 +139,7 @@ def test_a_step_in_a_process_of_its_own_answers_and_names_what_is_missing(
     monkeypatch.setenv("PYTHONPATH", str(blocker))
     with pytest.raises(bench_retrieval._Missing, match="hnswlib.*pip install"):
         bench_retrieval._in_process("build", "hnswlib", tmp_path, tmp_path, 1)
-    with pytest.raises(RuntimeError, match="(?s)build_in_json failed: .*no such kind"):
+    with pytest.raises(RuntimeError, match="(?s)work_in_json failed: .*no such kind"):
         bench_retrieval._in_process("build", "no such kind", tmp_path, tmp_path, 1)
 
 

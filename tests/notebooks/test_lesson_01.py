@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labkit import answer_metrics, exam
-from labkit.claims.verdicts import of_parts
+from labkit.claims.outcomes import of_parts
 from labkit.classroom.checks import lesson_01 as checks_01
 
 SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "01_rag_or_fine_tuning.py"

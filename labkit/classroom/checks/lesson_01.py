@@ -9,7 +9,7 @@ Used by lesson 01, which imports this module as ``check``.
 from collections.abc import Iterator
 
 from labkit import answer_metrics
-from labkit.claims import verdicts
+from labkit.claims import outcomes
 from labkit.classroom.checks.check import Case, exercise
 from labkit.types import Question
 
@@ -67,7 +67,7 @@ def highest_share() -> Iterator[Case]:
 
 def _judge(intervals: list[tuple[float, float]]) -> str:
     sure = {part: low > 0 for part, (low, _) in enumerate(intervals)}
-    return verdicts.of_parts(sure, "", condition="").state
+    return outcomes.of_parts(sure, "", condition="").state
 
 
 @exercise(
