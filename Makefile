@@ -44,8 +44,8 @@ notebooks: $(VENV)/.models ## rebuild the notebooks whose source changed
 bench: $(VENV)/.models ## run the benchmarks and record them
 	@$(PY) -m labkit bench ingest
 
-bench-gpu: $(VENV)/.installed ## measure training steps on a CUDA card (ARGS=--full: all of them)
-	@$(PY) -m labkit.bench.gpu $(ARGS)
+bench-gpu: $(VENV)/.installed ## measure training steps on this CUDA card (ARGS="--minutes 8")
+	@$(PY) -m labkit bench gpu $(ARGS)
 
 clean: ## remove what the other targets made here (models stay in the cache)
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi

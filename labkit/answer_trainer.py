@@ -1,20 +1,23 @@
 """transformers' Trainer with three changes that a learner can read.
 
 Knows: batches come in the order given; padding stands on the right, so causal attention needs no
-mask; logits are computed for the answer's tokens only, a small part of a RAG prompt.
+mask; logits are computed for the answer's tokens only, a small part of a RAG prompt. One process
+trains on one card.
 Does not know: adapters or number formats (``train``).
 Used by ``train`` and ``bench training``; equal in loss to the stock Trainer (see the tests).
 """
 
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labkit.measure import peak_rss_bytes
+from labkit.catalogue import learning_rate
+from labkit.measure import Device
 from labkit.types import IGNORED
+
+FIRST_SCALE = 1024.0  # torch begins at 65,536, which overflows: the first steps would be skipped
 
 if TYPE_CHECKING:
     import torch
@@ -80,12 +83,12 @@ def make_trainer(
         """Times each step and hands its figures on."""
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.started = time.perf_counter()
+            trainer.tokens = 0
+            self.started = trainer.on.now()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            trainer.step_s = time.perf_counter() - self.started
+            trainer.step_s = trainer.on.now() - self.started
+            trainer.n_skipped += trainer.accelerator.optimizer_step_was_skipped
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any, **_: Any) -> None:
             if on_step and "tokens" in logs:
@@ -94,7 +97,7 @@ def make_trainer(
     logging.getLogger("transformers.trainer").setLevel(logging.ERROR)
     trainer = _trainer_class()(
         model=model,
-        args=_arguments(out, config, formats, len(rows), bool(watched)),
+        args=arguments(out, config, formats, len(rows), bool(watched)),
         train_dataset=list(rows),
         eval_dataset=list(watched) or None,
         data_collator=lambda part: pad_right(part, pad_id=tokenizer.pad_token_id),
@@ -102,31 +105,37 @@ def make_trainer(
     )
     for silent in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(silent)
+    if trainer.accelerator.scaler is not None:
+        trainer.accelerator.scaler = torch.amp.GradScaler(init_scale=FIRST_SCALE)
     return trainer
 
 
-def _arguments(
-    out: Path, config: "TrainConfig", formats: "Precision", n_rows: int, watch: bool
+def arguments(
+    out: Path, config: "TrainConfig", formats: "Precision", n_rows: int, watch: bool = False
 ) -> Any:
+    """Return transformers' ``TrainingArguments`` of a run; one card, however many there are."""
     from transformers import TrainingArguments
 
     n_steps = -(-n_rows // config.batch_size)
-    return TrainingArguments(
+    told = TrainingArguments(
         output_dir=str(out),
         num_train_epochs=1,  # the rows already hold every epoch
-        per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size,
-        learning_rate=config.usual_learning_rate,
+        per_device_train_batch_size=config.rows_at_once,
+        per_device_eval_batch_size=config.rows_at_once,
+        gradient_accumulation_steps=config.batch_size // config.rows_at_once,
+        learning_rate=learning_rate(config),
         lr_scheduler_type="cosine",
         warmup_steps=max(1, n_steps // 20),
         weight_decay=0.0,
         max_grad_norm=1.0,
         optim="adamw_torch_fused",
-        fp16=formats.autocast_fp16,
+        fp16=formats.autocast == "float16",
+        bf16=formats.autocast == "bfloat16",
+        use_cpu=Device().kind == "cpu",
         logging_steps=1,
         save_strategy="steps",
         save_steps=config.save_every,
-        save_total_limit=2,
+        save_total_limit=1,
         eval_strategy="steps" if watch else "no",
         eval_steps=max(1, n_steps // 20),
         prediction_loss_only=True,
@@ -136,6 +145,9 @@ def _arguments(
         report_to=[],
         seed=config.seed,
     )
+    if told.n_gpu > 1:  # more cards want a process each, started by torchrun (lesson 11)
+        told._n_gpu = 1
+    return told
 
 
 def _trainer_class() -> type:
@@ -146,10 +158,18 @@ def _trainer_class() -> type:
         """Trainer with the loss of ``answer_loss`` and the rows in their order."""
 
         step_s = 0.0
-        tokens = 0
+        tokens = n_skipped = 0
+
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            self.on = Device(self.args.device.type)
 
         def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
             return torch.utils.data.SequentialSampler(self.train_dataset)
+
+        def autocast_smart_context_manager(self, *_: Any, **__: Any) -> Any:
+            # accelerate casts inside ``model.forward``, which the loss above goes around.
+            return self.accelerator.autocast()
 
         def compute_loss(
             self,
@@ -164,7 +184,7 @@ def _trainer_class() -> type:
             return (loss, {}) if return_outputs else loss
 
         def training_step(self, model: Any, inputs: dict, *rest: Any, **named: Any) -> Any:
-            self.tokens = int(inputs["n_tokens"].sum())
+            self.tokens += int(inputs["n_tokens"].sum())
             loss = super().training_step(model, inputs, *rest, **named)
             _require_finite(loss, "loss", self.args.learning_rate)
             return loss
@@ -175,15 +195,6 @@ def _trainer_class() -> type:
                     _require_finite(logs["grad_norm"], "gradient", self.args.learning_rate)
                 logs |= {"tokens": self.tokens, "seconds": self.step_s}
             super().log(logs, *rest)
-
-        def peak_bytes(self) -> dict[str, int]:
-            """Return allocated and reserved bytes of the GPU, or the process's resident peak."""
-            if self.args.device.type != "cuda":
-                return {"resident": peak_rss_bytes()}
-            return {
-                "allocated": torch.cuda.max_memory_allocated(),
-                "reserved": torch.cuda.max_memory_reserved(),
-            }
 
     return AnswerTrainer
 

@@ -10,9 +10,10 @@ from functools import partial
 from typing import Literal
 
 from labkit.hardware import GIB, Hardware
-from labkit.types import Dtype
+from labkit.types import Dtype, TrainConfig
 
 USUAL_PASSAGES = 5
+ROOM_BYTES = 7 * GIB  # beside 16-bit weights: keys and values of 16 long prompts, and the context
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,18 @@ def passages_for(name: str) -> int:
     return CATALOGUE[name].passages if name in CATALOGUE else USUAL_PASSAGES
 
 
+def learning_rate(config: TrainConfig) -> float:
+    """Return the learning rate a run asks for, or the usual one of its method and model.
+
+    All weights move by 5e-5 a step; adapters by 1e-3, from a billion parameters on by 2e-4, as
+    most published recipes have it.
+    """
+    if config.learning_rate is not None or config.method == "full":
+        return config.learning_rate or 5e-5
+    known = CATALOGUE.get(config.model)
+    return 2e-4 if known and known.n_parameters >= 1e9 else 1e-3
+
+
 def choose(hardware: Hardware) -> Choice:
     """Pick the language model for a machine; the rule behind ``"auto"``.
 
@@ -167,7 +180,7 @@ def choose(hardware: Hardware) -> Choice:
         return Choice(SMALL_MODEL, "cpu", dtype, False, reason)
     dtype = "bfloat16" if hardware.gpu_bf16 else "float16"
     weight_bytes = 2 * CATALOGUE[GPU_MODEL].n_parameters
-    if hardware.gpu_bytes >= weight_bytes + 4 * GIB:
+    if hardware.gpu_bytes >= weight_bytes + ROOM_BYTES:
         return Choice(GPU_MODEL, "cuda", dtype, False, f"the card holds the weights in {dtype}")
     if hardware.gpu_bytes >= weight_bytes // 4 + 3 * GIB:
         return Choice(GPU_MODEL, "cuda", dtype, True, "the card is small, so 4-bit NF4 weights")

@@ -1,6 +1,6 @@
 """Measuring: seconds, bytes, how sure a mean is, and whether two systems differ.
 
-Knows: wall clock, peak memory of this process, the bootstrap, the sign-flip test.
+Knows: wall clock, peak memory of this process or a card, the bootstrap, the sign-flip test.
 Does not know: what is being measured.
 Used by lessons 04 onwards and by every benchmark.
 """
@@ -61,6 +61,75 @@ def rss_bytes() -> int:
 
     give_back_freed_memory()
     return psutil.Process().memory_info().rss
+
+
+class Device:
+    """A CUDA card, or the processor: its free memory, its peaks, and when its work is done.
+
+    Everything here that asks ``torch.cuda`` stands in this class, so that a made-up card can take
+    its place. On a card two numbers count, what PyTorch allocated and what it reserved for that;
+    on the processor it is what the process holds.
+
+    Parameters
+    ----------
+    kind
+        ``"cuda"`` or ``"cpu"``; the first card where there is one, unless given.
+    """
+
+    def __init__(self, kind: str = "") -> None:
+        import torch
+
+        self.kind = kind or ("cuda" if torch.cuda.is_available() else "cpu")
+
+    def free_bytes(self) -> int:
+        """Return the memory that nobody uses; other programs may hold a part of a card."""
+        import psutil
+        import torch
+
+        if self.kind == "cuda":
+            return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved()
+        return psutil.virtual_memory().available
+
+    def clear(self) -> None:
+        """Give back what no object holds, and start a new peak."""
+        import gc
+
+        import torch
+
+        gc.collect()
+        if self.kind == "cuda":
+            torch.cuda.empty_cache()
+        self.reset_peak()
+
+    def reset_peak(self) -> None:
+        """Start a new peak; memory that is reserved stays so, as in a long run."""
+        import torch
+
+        if self.kind == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+
+    def peaks(self) -> dict[str, int]:
+        """Return ``allocated`` and ``reserved`` peak bytes, or ``resident`` on a processor."""
+        import torch
+
+        if self.kind == "cuda":
+            allocated, reserved = torch.cuda.max_memory_allocated, torch.cuda.max_memory_reserved
+            return {"allocated": allocated(), "reserved": reserved()}
+        return {"resident": peak_rss_bytes()}
+
+    def now(self) -> float:
+        """Return the clock in seconds, once the device has nothing left to do."""
+        import torch
+
+        if self.kind == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, on whichever device."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in told or "alloc" in told
 
 
 def give_back_freed_memory() -> None:

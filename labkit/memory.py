@@ -112,7 +112,8 @@ class StepConfig:
 
     ``answer_tokens`` is how many positions of each sequence get logits: ``None`` for all of them,
     as transformers does by default. ``targets`` are names of matrices, or ``("all-linear",)``.
-    ``adapter_dtype`` follows peft: float32 whatever the base is. No autocast.
+    ``adapter_dtype`` follows peft: float32 whatever the base is. ``autocast`` is the format that
+    matrix products are computed in where it is not the weights' own.
     """
 
     method: Method = "lora"
@@ -128,6 +129,7 @@ class StepConfig:
     double_quantization: bool = True
     n_gpus: int = 1
     cpu_offload: bool = False
+    autocast: Dtype | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""

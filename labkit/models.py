@@ -8,6 +8,7 @@ Used from lesson 00 on.
 from __future__ import annotations
 
 import json
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from labkit import catalogue, hardware, settings
 from labkit.fetch import is_fetched, model_dir
+from labkit.measure import Device
 from labkit.types import Generation, Messages
 
 if TYPE_CHECKING:
@@ -110,12 +112,28 @@ class LanguageModel:
         answers: dict[int, Generation] = {}
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
-            encoded = self._encode([conversations[index] for index in batch])
-            output = self._run(encoded, max_new_tokens)
-            answers.update(zip(batch, self._decode(encoded, output), strict=True))
+            generated = self._generate([conversations[index] for index in batch], max_new_tokens)
+            answers.update(zip(batch, generated, strict=True))
             if on_progress:
                 on_progress(len(answers), len(order))
         return [answers[index] for index in range(len(order))]
+
+    def _generate(self, part: list[Messages], max_new_tokens: int) -> list[Generation]:
+        """Answer one batch; where a card's memory ends, in halves, down to one at a time."""
+        import torch
+
+        try:
+            encoded = self._encode(part)
+            return self._decode(encoded, self._run(encoded, max_new_tokens))
+        except torch.OutOfMemoryError as error:
+            if len(part) == 1:
+                raise
+            traceback.clear_frames(error.__traceback__)
+        Device(self.device.type).clear()
+        half = len(part) // 2
+        return self._generate(part[:half], max_new_tokens) + self._generate(
+            part[half:], max_new_tokens
+        )
 
     def _encode(self, conversations: Sequence[Messages]) -> Any:
         texts = [self.prompt_text(messages) for messages in conversations]
@@ -178,25 +196,28 @@ def load_language_model(
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    choice = choice or catalogue.choose(hardware.detect())
-    base = _base_of(tuned) if tuned else None
+    machine = hardware.detect()
+    choice = choice or catalogue.choose(machine)
+    trained = _training_of(tuned) if tuned else {}
+    base = trained.get("model")
     wanted = name if name != "auto" else base or _fetched_or_small(choice.model)
     if tuned and base not in (None, wanted):
         raise ValueError(f"{tuned.name!r} was trained on {base}; it does not fit {wanted}.")
+    nf4 = trained.get("method") == "qlora" or (choice.nf4 and wanted == choice.model)
     if catalogue.card(wanted).task != "generate":
         raise ValueError(f"{wanted} turns text into vectors; it cannot write answers.")
     folder = model_dir(wanted)
     logging.disable_progress_bar()
     options: dict[str, Any] = {"dtype": getattr(torch, choice.dtype)}
-    if choice.nf4 and wanted == choice.model:
+    if nf4:
         options["quantization_config"] = _nf4_config(choice.dtype)
-        options["device_map"] = {"": 0 if choice.device == "cuda" else choice.device}
+    if choice.device == "cuda":
+        _spare_grouped_queries(machine)
+        options["device_map"] = {"": 0}  # straight onto the card: Colab's host memory is small
     whole = tuned if tuned and (tuned / FULL_FILE).is_file() else folder
     model = AutoModelForCausalLM.from_pretrained(whole, local_files_only=True, **options)
-    if choice.nf4:
+    if nf4:
         _never_repack(model)
-    if "device_map" not in options:
-        model = model.to(choice.device)
     if tuned and whole is folder:
         model = with_adapter(model, tuned)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -218,15 +239,17 @@ def with_adapter(model: Any, folder: Path) -> Any:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers in an old way
-        adapted = PeftModel.from_pretrained(model, folder, local_files_only=True)
+        adapted = PeftModel.from_pretrained(  # adapters in the base's format: nothing is trained
+            model, folder, local_files_only=True, autocast_adapter_dtype=False
+        )
     in_32_bits = {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     return adapted.merge_and_unload() if in_32_bits else adapted
 
 
-def _base_of(tuned: Path) -> str | None:
-    """Return the model that a folder of ``train`` was trained on, if the folder says so."""
+def _training_of(tuned: Path) -> dict[str, Any]:
+    """Return the configuration that a folder of ``train`` was trained with, if it says so."""
     path = tuned / RESULT_FILE
-    return json.loads(path.read_text("utf-8"))["config"]["model"] if path.is_file() else None
+    return json.loads(path.read_text("utf-8"))["config"] if path.is_file() else {}
 
 
 def _fetched_or_small(picked: str) -> str:
@@ -268,6 +291,18 @@ def _never_repack(model: Any) -> None:
     for layer in model.modules():
         if hasattr(layer, "support_avx512bf16_for_cpu"):
             layer.support_avx512bf16_for_cpu = False
+
+
+def _spare_grouped_queries(machine: hardware.Hardware) -> None:
+    """Keep attention's memory in proportion to the length on cards before Ampere.
+
+    PyTorch has no economical kernel there for grouped queries: it would write down every score,
+    T × T a head. Copied keys and values are cheaper. Source: transformers, pull request 45776.
+    """
+    from transformers.integrations import sdpa_attention
+
+    if not machine.gpu_bf16 and hasattr(sdpa_attention, "use_gqa_in_sdpa"):
+        sdpa_attention.use_gqa_in_sdpa = lambda *_: False
 
 
 def _text_streamer(tokenizer: Any, on_text: Callable[[str], None]) -> Any:

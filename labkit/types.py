@@ -197,10 +197,12 @@ Method = Literal["full", "lora", "qlora"]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run; the learning rate's default suits the method.
+    """One training run; without a learning rate ``catalogue.learning_rate`` gives the usual one.
 
     ``rank`` is the width of the adapter's two matrices; their product is multiplied by
-    ``alpha / rank`` before it is added. ``command`` repeats the run; it is kept with the result.
+    ``alpha / rank`` before it is added. ``micro_batch`` is how many rows of a batch are in memory
+    at once, all of them unless given; the gradient is that of the whole batch either way.
+    ``command`` repeats the run; it is kept with the result.
     """
 
     model: str
@@ -211,6 +213,7 @@ class TrainConfig:
     learning_rate: float | None = None
     n_epochs: int = 1
     batch_size: int = 8
+    micro_batch: int | None = None
     max_tokens: int = 1024
     checkpointing: bool = False
     save_every: int = 25
@@ -226,31 +229,48 @@ class TrainConfig:
         for name in ("rank", "alpha", "n_epochs", "batch_size", "max_tokens", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give 1 or more.")
+        if self.micro_batch is not None and (
+            self.micro_batch < 1 or self.batch_size % self.micro_batch
+        ):
+            raise ValueError(
+                f"micro_batch is {self.micro_batch}; give a number that divides the batch of "
+                f"{self.batch_size}."
+            )
         if self.learning_rate is not None and not 0 < self.learning_rate < 1:
             raise ValueError(
                 f"learning_rate is {self.learning_rate}; give a number above 0 and below 1, "
                 "or none for the method's usual one."
             )
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> TrainConfig:
+        """Return the configuration that a record holds as JSON."""
+        targets = row["targets"]
+        return cls(**{**row, "targets": targets if isinstance(targets, str) else tuple(targets)})
+
     @property
-    def usual_learning_rate(self) -> float:
-        """The learning rate asked for; 1e-3 for adapters and 5e-5 for all weights otherwise."""
-        return self.learning_rate or (5e-5 if self.method == "full" else 1e-3)
+    def rows_at_once(self) -> int:
+        """Rows of a batch that are in memory together."""
+        return self.micro_batch or self.batch_size
 
 
 @dataclass(frozen=True)
 class Precision:
-    """Number formats of one run: of the frozen or full weights, and whether autocast is on."""
+    """Number formats of one run: of the base's weights, and of the products where it differs.
 
-    weights: Literal["float32", "bfloat16", "float16"]
-    autocast_fp16: bool = False
+    ``autocast`` is the format that weights and inputs are cast to for each matrix product.
+    """
+
+    weights: Dtype
+    autocast: Dtype | None = None
 
 
 @dataclass(frozen=True)
 class TrainResult:
     """What a run gave: ``log`` holds one dict a step, ``peak_bytes`` names what was measured.
 
-    ``n_parameters`` are the base model's, ``n_trainable`` those that were trained.
+    ``n_parameters`` are the base model's, ``n_trainable`` those that were trained. ``n_skipped``
+    counts steps without an update: in fp16 the loss was scaled too far, and is scaled less.
     """
 
     folder: Path
@@ -263,6 +283,7 @@ class TrainResult:
     train_s: float
     peak_bytes: dict[str, int]
     saved_bytes: int
+    n_skipped: int = 0
 
 
 class Embedder(Protocol):

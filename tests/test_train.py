@@ -198,9 +198,9 @@ GPU = {"gpu_name": "card", "n_gpus": 1, "gpu_bytes": 16 * 2**30}
         ("lora", {"cpu_bf16": True}, Precision("bfloat16")),
         ("full", {"cpu_bf16": True}, Precision("float32")),
         ("qlora", GPU | {"gpu_bf16": True}, Precision("bfloat16")),
-        ("full", GPU | {"gpu_bf16": True}, Precision("bfloat16")),
-        ("lora", GPU, Precision("float16", autocast_fp16=True)),
-        ("full", GPU, Precision("float32", autocast_fp16=True)),
+        ("full", GPU | {"gpu_bf16": True}, Precision("float32", autocast="bfloat16")),
+        ("lora", GPU, Precision("float16", autocast="float16")),
+        ("full", GPU, Precision("float32", autocast="float16")),
     ],
 )
 def test_number_formats_follow_the_hardware(method: Any, machine: dict, wanted: Precision) -> None:
@@ -221,7 +221,7 @@ def test_running_out_of_memory_says_what_to_lower(base, tmp_path, monkeypatch, e
         raise error
 
     monkeypatch.setattr("labkit.answer_trainer.answer_loss", fail)
-    with pytest.raises(MemoryError, match=r"batch_size \(now 4\), max_tokens .* labkit plan"):
+    with pytest.raises(MemoryError, match=r"micro_batch \(now 4\), max_tokens .* labkit plan"):
         train.train(EXAMPLES, tmp_path, CONFIG, base=base)
 
 
@@ -292,3 +292,90 @@ def test_a_run_goes_on_from_another_working_folder(base: Any, tmp_path: Path) ->
     (out / models.RESULT_FILE).unlink()
     moved = replace(CONFIG, command="finetune --out ../here")
     assert train.train(EXAMPLES, out, moved, base=again).log == first.log
+
+
+def test_micro_batches_give_the_gradient_of_the_whole_batch(tiny_llm: Any, tmp_path: Path) -> None:
+    logs = []
+    for rows in (None, 1, 2):
+        fresh = models.LanguageModel("tiny", copy.deepcopy(tiny_llm.model), tiny_llm.tokenizer)
+        config = replace(CONFIG, micro_batch=rows)
+        logs.append(train.train(EXAMPLES, tmp_path / str(rows), config, base=fresh).log)
+    for log in logs[1:]:
+        for key in ("loss", "grad_norm"):
+            wanted = [row[key] for row in logs[0]]
+            assert [row[key] for row in log] == pytest.approx(wanted, abs=1e-5)
+        assert [row["tokens"] for row in log] == [row["tokens"] for row in logs[0]]
+    with pytest.raises(ValueError, match="micro_batch is 3; give a number that divides"):
+        replace(CONFIG, micro_batch=3)
+
+
+def test_products_are_cast_inside_the_loss(base: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    import torch
+
+    seen: set = set()
+    for layer in base.model.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.register_forward_hook(lambda module, args, result: seen.add(result.dtype))
+    formats = Precision("float32", autocast="bfloat16")
+    monkeypatch.setattr(train, "precision", lambda *_: formats)
+    config = replace(CONFIG, method="full", n_epochs=1)
+    train.train(EXAMPLES, tmp_path, config, base=base)
+    assert seen == {torch.bfloat16}
+    assert {weight.dtype for weight in base.model.parameters()} == {torch.float32}
+
+
+def test_a_second_card_is_left_alone(monkeypatch: Any, tmp_path: Path) -> None:
+    from transformers import TrainingArguments
+
+    from labkit.answer_trainer import arguments
+
+    def two_cards(told: Any) -> Any:
+        told._n_gpu = 2
+        return torch_device
+
+    import torch
+
+    torch_device = torch.device("cpu")
+    setup = property(two_cards)
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", setup)
+    assert TrainingArguments(str(tmp_path)).n_gpu == 2, "the made-up machine has two"
+    assert arguments(tmp_path, CONFIG, Precision("float32"), 8).n_gpu == 1
+
+
+def test_running_out_of_memory_keeps_nothing_alive(
+    base: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Jupyter keeps the last traceback; what it holds cannot be freed."""
+    import gc
+    import weakref
+
+    import torch
+
+    big: list = []
+
+    def fill(*_: Any, **__: Any) -> None:
+        activations = torch.zeros(10)
+        big.append(weakref.ref(activations))
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr("labkit.answer_trainer.answer_loss", fill)
+    with pytest.raises(MemoryError) as caught:
+        train.train(EXAMPLES, tmp_path, CONFIG, base=base)
+    gc.collect()
+    assert caught.value.__traceback__ is not None and big[0]() is None
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "asked", "wanted"),
+    [
+        ("SmolLM2-135M-Instruct", "lora", None, 1e-3),
+        ("Phi-3.5-mini-instruct", "qlora", None, 2e-4),
+        ("Phi-3.5-mini-instruct", "full", None, 5e-5),
+        ("of-your-own", "lora", None, 1e-3),
+        ("Phi-3.5-mini-instruct", "lora", 3e-3, 3e-3),
+    ],
+)
+def test_the_usual_learning_rate_follows_method_and_size(model, method, asked, wanted) -> None:
+    from labkit.catalogue import learning_rate
+
+    assert learning_rate(TrainConfig(model, method, learning_rate=asked)) == wanted

@@ -11,13 +11,13 @@ model to refuse before they teach it to read. The sets are nested: the 30 are am
 """
 
 import hashlib
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from labkit import catalogue, evaluate, exam, rag, results, settings, training_data
+from labkit import catalogue, evaluate, exam, rag, results, settings
+from labkit.bench import held_out, runner
 from labkit.measure import bootstrap_mean
 from labkit.train import train
 from labkit.types import Example, TrainConfig
@@ -27,7 +27,6 @@ PLAN = ((0, 0.0), (10, 0.0), (30, 0.0), (100, 0.0), (100, 0.2), (300, 0.0))  # e
 VISITS = 120
 BATCH_SIZE = 4
 EVERY = 4  # the exam asks every fourth test question
-EXAM_FILE = "exam.json"
 
 
 def name(model: str) -> str:
@@ -61,21 +60,21 @@ def run(
     from labkit.store.course import open_course_store
 
     store = open_course_store()
-    learned = nested_examples(max(n for n, _ in plan), store, seed=seed)
-    adapters = adapters or settings.cache_dir() / "training" / _fingerprint(model, learned)
-    rows = [
-        one_run(n, noise, learned, store, adapters / run_name(n, noise), model=model, seed=seed)
-        for n, noise in plan
-    ]
+    learned, _ = held_out.split(max(n for n, _ in plan), 0, store, seed=seed)
+    told = repr((model, VISITS, BATCH_SIZE, learned, exam.load_exam("test")[::EVERY]))
+    fingerprint = hashlib.sha256(told.encode()).hexdigest()[:12]
+    adapters = adapters or settings.cache_dir() / "training" / f"data-size-{fingerprint}"
     config = {"command": COMMAND, "model": model, "k": 1, "visits": VISITS, "every": EVERY}
     config |= {"batch_size": BATCH_SIZE, "seed": seed}
-    results.record(name(model), {"runs": rows}, config=config, folder=folder)
+    known = runner.recorded(name(model), config, folder=folder).get("runs", [])
+    done = {(row["n_examples"], row["noise"]): row for row in known}
+    rows = []
+    for n, noise in plan:
+        out = adapters / run_name(n, noise)
+        learned_here = spoil(learned[:n], noise, seed=seed)
+        rows.append(done.get((n, noise)) or one_run(learned_here, noise, store, out, model, seed))
+        results.record(name(model), {"runs": rows}, config=config, folder=folder)
     return {"runs": rows}
-
-
-def _fingerprint(model: str, learned: Sequence[Example]) -> str:
-    told = repr((model, VISITS, BATCH_SIZE, list(learned), exam.load_exam("test")[::EVERY]))
-    return "data-size-" + hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 def run_name(n_examples: int, noise: float) -> str:
@@ -92,21 +91,6 @@ def n_epochs(n_examples: int) -> int:
     [12, 4, 1, 1]
     """
     return max(1, round(VISITS / n_examples))
-
-
-def nested_examples(n: int, store: rag.Searcher, *, seed: int) -> list[Example]:
-    """Return ``n`` open-book examples with one passage each, in random order.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer training questions.
-    """
-    questions = exam.load_exam("train")
-    if n > len(questions):
-        raise ValueError(f"{n} examples are asked for; there are {len(questions)}.")
-    chosen = random.Random(seed).sample(questions, n)
-    return training_data.open_book_examples(chosen, store, k=1, seed=seed)
 
 
 def spoil(examples: Sequence[Example], share: float, *, seed: int) -> list[Example]:
@@ -135,40 +119,25 @@ def spoil(examples: Sequence[Example], share: float, *, seed: int) -> list[Examp
 
 
 def one_run(
-    n: int,
-    noise: float,
-    learned: Sequence[Example],
-    store: rag.Searcher,
-    out: Path,
-    *,
-    model: str,
-    seed: int,
+    learned: Sequence[Example], noise: float, store: rag.Searcher, out: Path, model: str, seed: int
 ) -> dict:
-    """Train on the first ``n`` examples, sit the exam, and keep the row in ``out``."""
-    done = out / EXAM_FILE
-    if done.is_file():
-        return json.loads(done.read_text(encoding="utf-8"))
+    """Train on the examples, if there are any, and sit the exam."""
+    n = len(learned)
     row: dict = {"n_examples": n, "noise": noise, "n_epochs": 0, "n_tokens": 0, "train_s": 0.0}
     if n:
         config = TrainConfig(
             model, n_epochs=n_epochs(n), batch_size=BATCH_SIZE, seed=seed, command=COMMAND
         )
-        trained = train(spoil(learned[:n], noise, seed=seed), out, config)
+        trained = train(learned, out, config)
         row |= {"n_epochs": config.n_epochs, "n_steps": len(trained.log)}
         row |= {"n_tokens": trained.n_tokens, "train_s": trained.train_s}
     limit = len(exam.load_exam("test")[::EVERY])
+    tuned = out if n else None
     sat = evaluate.sit(
-        "both" if n else "rag",
-        model=model,
-        tuned=out if n else None,
-        k=1,
-        limit=limit,
-        store=store,
+        "both" if n else "rag", model=model, tuned=tuned, k=1, limit=limit, store=store
     )["figures"]
-    row |= {key: sat[key] for key in ("exact_match", "wrong_but_confident", "house_format")}
-    row["answers"] = sat["answers"]
-    results.write_atomically(done, json.dumps(row, ensure_ascii=False))
-    return row
+    kept = ("exact_match", "wrong_but_confident", "house_format", "answers")
+    return row | {key: sat[key] for key in kept}
 
 
 def render(figures: dict) -> str:

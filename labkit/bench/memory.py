@@ -7,10 +7,11 @@ Used by ``python -m labkit bench memory`` and lesson 08.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from labkit import results
 from labkit.hardware import GIB
@@ -31,18 +32,9 @@ def grid() -> Iterator[tuple[ModelShape, StepConfig]]:
     """
     for name, n_layers in MODELS.items():
         model = replace(shape(name), n_layers=n_layers)
-        for method, size, checkpointing in product(METHODS, SIZES, (False, True)):
-            batch, seq, answers = size
-            yield (
-                model,
-                StepConfig(
-                    method=method,
-                    batch=batch,
-                    seq=seq,
-                    answer_tokens=answers,
-                    checkpointing=checkpointing,
-                ),
-            )
+        for method, (batch, seq, answers), checked in product(METHODS, SIZES, (False, True)):
+            sizes: Any = {"batch": batch, "seq": seq, "answer_tokens": answers}
+            yield model, StepConfig(method=method, checkpointing=checked, **sizes)
     for name in WHOLE:
         yield shape(name), StepConfig(method="qlora", seq=2048, checkpointing=True)
 
@@ -61,7 +53,11 @@ def compare(model: ModelShape, step: StepConfig, *, rehearsed: dict | None = Non
             "rehearsed_moment": seen.moment,
             "rehearsal_s": seen.wall_s,
         }
-    return _key(model, step) | {
+    fields = asdict(step) | {"targets": list(step.targets)}
+    return {
+        "model": model.name,
+        "n_layers": model.n_layers,
+        "step": fields,
         "predicted_parts_bytes": plan.parts,
         "predicted_peak_bytes": plan.peak_bytes,
         "predicted_moment": plan.moment,
@@ -86,55 +82,44 @@ def run(
         Where to record; ``data/results`` unless given.
     """
     earlier = results.load(NAME, folder=folder)
-    known = earlier["figures"]["points"] if earlier else []
-    points: list[dict] = []
+    known = {_key(one): one for one in (earlier["figures"]["points"] if earlier else [])}
     todo = list(steps or grid())
     config = {"command": "python -m labkit bench memory", "n_points": len(todo)}
     for model, step in todo:
-        key = _key(model, step)
-        found = next((one for one in known if key.items() <= one.items()), None)
-        points.append(compare(model, step, rehearsed=found))
+        key = model.name, model.n_layers, step
+        found = known.pop(key, None)
+        known[key] = compare(model, step, rehearsed=found)  # now last
         if found is None:
-            rest = [one for one in known if not any(_same(one, point) for point in points)]
-            results.record(NAME, _summary(points, rest), config=config, folder=folder)
-    figures = _summary(points, [])
+            results.record(NAME, _summary(known.values()), config=config, folder=folder)
+    figures = _summary(known[model.name, model.n_layers, step] for model, step in todo)
     results.record(NAME, figures, config=config, folder=folder)
     return figures
 
 
-def _key(model: ModelShape, step: StepConfig) -> dict:
-    fields = asdict(step) | {"targets": list(step.targets)}
-    return {"model": model.name, "n_layers": model.n_layers, "step": fields}
+def _key(point: Mapping[str, Any]) -> tuple[str, int, StepConfig]:
+    step = StepConfig(**point["step"] | {"targets": tuple(point["step"]["targets"])})
+    return point["model"], point["n_layers"], step
 
 
-def _same(one: dict, other: dict) -> bool:
-    return all(one[name] == other[name] for name in ("model", "n_layers", "step"))
-
-
-def _summary(points: list[dict], rest: list[dict]) -> dict:
+def _summary(points: Iterable[dict]) -> dict:
+    points = list(points)
     errors = sorted(abs(point["error"]) for point in points)
-    return {
-        "largest_error": errors[-1],
-        "median_error": errors[len(errors) // 2],
-        "points": points + rest,
-    }
+    middle = errors[len(errors) // 2]
+    return {"largest_error": errors[-1], "median_error": middle, "points": points}
 
 
 def render(figures: dict) -> str:
     """Return the comparison as a table."""
-    lines = [f"{'model':24}{'blocks':>6} {'method':7}{'step':>8}  ckpt  predicted rehearsed"]
-    for point in figures["points"]:
-        step = point["step"]
-        sizes = [point[f"{side}_peak_bytes"] / GIB for side in ("predicted", "rehearsed")]
-        lines.append(
-            f"{point['model']:24}{point['n_layers']:6} {step['method']:7}"
-            f"{str(step['batch']) + '×' + str(step['seq']):>8}"
-            f"  {'on ' if step['checkpointing'] else 'off'} "
-            f"{sizes[0]:10.2f}{sizes[1]:10.2f}"
-            f"  {100 * point['error']:+.2f} %"
-        )
-    lines.append(
-        f"GiB; error at the median {100 * figures['median_error']:.2f} %, "
+    import pandas as pd
+
+    table = pd.json_normalize(figures["points"])
+    for side in ("predicted", "rehearsed"):
+        table[f"{side}, GiB"] = table[f"{side}_peak_bytes"] / GIB
+    table["error, %"] = 100 * table["error"]
+    sizes = [f"step.{name}" for name in ("method", "batch", "seq", "checkpointing")]
+    shown = ["model", "n_layers", *sizes, "predicted, GiB", "rehearsed, GiB", "error, %"]
+    return (
+        table[shown].to_string(index=False, float_format="%.2f")
+        + f"\nerror at the median {100 * figures['median_error']:.2f} %, "
         f"at most {100 * figures['largest_error']:.2f} %"
     )
-    return "\n".join(lines)

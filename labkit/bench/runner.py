@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,30 @@ def recorded(name: str, config: Mapping, *, folder: Path | None = None) -> dict:
     run = results.load(name, folder=folder)
     same = run is not None and run["config"] == json.loads(json.dumps(config))
     return run["figures"] if run and same else {}
+
+
+def each(
+    name: str,
+    parts: Mapping[str, Callable[[], Any]],
+    config: Mapping,
+    *,
+    folder: Path | None = None,
+) -> dict:
+    """Do every part that is not recorded yet, record after each one, and return the figures.
+
+    Parameters
+    ----------
+    name, config, folder
+        As ``results.record`` takes them; another configuration starts anew.
+    parts
+        What to call for each figure, in this order.
+    """
+    figures = recorded(name, config, folder=folder)
+    for part, work in parts.items():
+        if part not in figures:
+            figures[part] = work()
+            results.record(name, figures, config=dict(config), folder=folder)
+    return figures
 
 
 def in_own_process(

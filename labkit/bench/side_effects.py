@@ -2,7 +2,7 @@
 
 Knows: general ability before and after; adapters trained on the world before the bulletins, asked
 with the old, the new or no passage; seconds to re-index beside seconds to re-train.
-Does not know: how general ability is judged (``general_ability``), a passage found (``contexts``).
+Does not know: how general ability is judged (``general_ability``) or a passage is found.
 Used by ``python -m labkit bench side-effects`` and read by lesson 09.
 
 Two stale adapters: *stale* learned the old values closed book and nothing else; *stale reader*
@@ -16,7 +16,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from labkit import answer_metrics, catalogue, exam, rag, results, settings, training_data
-from labkit import training_data as contexts
 from labkit.bench import general_ability
 from labkit.bench import updates as bench_updates
 from labkit.claims.records import COMMANDS, SIDE_EFFECTS
@@ -64,26 +63,29 @@ def run(
     store = open_course_store()
     asked = [question for question in exam.load_exam("test") if question.kind == "updated"]
     learned = stale_examples(store)
-    adapters = adapters or settings.cache_dir() / "training" / _fingerprint(model, learned)
+    told = hashlib.sha256(repr((model, learned)).encode()).hexdigest()[:12]
+    adapters = adapters or settings.cache_dir() / "training" / f"stale-{told}"
     folders: dict[str, Path | None] = {"base": None, "tuned": tuned}
     for reader, examples in learned.items():
         config = TrainConfig(model, batch_size=BATCH_SIZE, command=COMMAND)
         folders[reader] = train(examples, adapters / reader.replace(" ", "-"), config).folder
     shown = evidence_by_context(asked, store)
-    figures: dict = {"general": {}, "stale": {}, "trained": costs(training, folder)}
+    updates = results.load(f"updates-{model.lower()}", folder=folder)
+    costs = {"retrain_s": training["train_s"], "retrain_tokens": training["n_tokens"]}
+    costs["reindex_s"] = updates["figures"]["reingest_s"] if updates else None
+    figures: dict = {"general": {}, "stale": {}, "trained": costs}
     for reader, path in folders.items():
         llm = load_language_model(model, tuned=path)
         figures["stale"][reader] = told_by_context(llm, asked, shown)
         if reader in ("base", "tuned"):
             figures["general"][reader] = general_ability.measure(llm)
-    figures["general"]["difference"] = changes(figures["general"])
+    base, change = figures["general"]["base"], figures["general"]["tuned"]
+    figures["general"]["difference"] = {
+        measure: asdict(paired_difference(change[measure], base[measure])) for measure in base
+    }
     config_row = {"command": COMMAND, "model": model, "training": training["config"]}
     results.record(name(model), figures, config=config_row, folder=folder)
     return figures
-
-
-def _fingerprint(model: str, learned: Mapping[str, Sequence[Example]]) -> str:
-    return "stale-" + hashlib.sha256(repr((model, learned)).encode()).hexdigest()[:12]
 
 
 def before_the_bulletin(question: Question, document: str) -> Question:
@@ -126,8 +128,8 @@ def evidence_by_context(
     old = bench_updates.superseded()
     return {
         "no passage": [[] for _ in questions],
-        "new passage": [[contexts.proof_of(q.evidence[0], store)] for q in questions],
-        "old passage": [[contexts.proof_of(old[q.id], store)] for q in questions],
+        "new passage": [[training_data.proof_of(q.evidence[0], store)] for q in questions],
+        "old passage": [[training_data.proof_of(old[q.id], store)] for q in questions],
     }
 
 
@@ -137,38 +139,16 @@ def told_by_context(
     """Return how often the new and the old value are said in each context, and every answer."""
     table = {}
     for context, passages in shown.items():
-        texts = contexts.ask(llm, questions, passages)
+        texts = training_data.ask(llm, questions, passages)
         rows = [
             {"id": question.id, "text": text, "says": bench_updates.says(text, question),
              "held_out": question.held_out}
             for question, text in zip(questions, texts, strict=True)
         ]  # fmt: skip
-        table[context] = {
-            f"says_{value}": asdict(bootstrap_mean([float(row["says"] == value) for row in rows]))
-            for value in ("new", "old")
-        } | {"answers": rows}
+        said = {value: [float(row["says"] == value) for row in rows] for value in ("new", "old")}
+        shares = {f"says_{value}": asdict(bootstrap_mean(marks)) for value, marks in said.items()}
+        table[context] = shares | {"answers": rows}
     return table
-
-
-def changes(general: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, dict]:
-    """Return the paired difference, tuned minus base, of each measure of general ability."""
-    return {
-        measure: asdict(paired_difference(general["tuned"][measure], general["base"][measure]))
-        for measure in ("loss", "completed")
-    }
-
-
-def costs(training: Mapping, folder: Path | None) -> dict[str, float | None]:
-    """Return the seconds that re-training and re-indexing take, as recorded.
-
-    ``reindex_s`` is ``None`` while the updates are not recorded.
-    """
-    updates = results.load(f"updates-{training['config']['model'].lower()}", folder=folder)
-    return {
-        "retrain_s": training["train_s"],
-        "retrain_tokens": training["n_tokens"],
-        "reindex_s": updates["figures"]["reingest_s"] if updates else None,
-    }
 
 
 def render(figures: dict) -> str:

@@ -5,14 +5,12 @@ Does not know: how a run is trained (``train``) or judged (``held_out``).
 Used by ``python -m labkit bench sweeps`` and lesson 08.
 """
 
-import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labkit import results, train
+from labkit import hardware, results, train
 from labkit.bench import held_out
 from labkit.bench import methods as bench_methods
 from labkit.bench.methods import Budget
@@ -50,24 +48,20 @@ def settings_of(budget: Budget = BUDGET) -> list[Setting]:
     whatever the rank (lesson 06).
     """
     centre = middle(budget)
-    ranks = {r: replace(centre, rank=r) for r in (2, centre.rank, 32)}
-    alphas = {a: replace(centre, alpha=a) for a in (4, centre.alpha, 64)}
-    targets: dict[str, str | tuple[str, ...]] = {
-        "q and v": ("q_proj", "v_proj"),
-        "attention": ATTENTION,
-        "all linear": "all-linear",
-    }
-    rates = {lr: replace(centre, learning_rate=lr) for lr in (1e-4, 1e-3, 3e-3, 1e-2)}
-    knobs: dict[str, Mapping[Any, TrainConfig]] = {
-        f"rank at alpha {centre.alpha}": ranks,
-        f"alpha at rank {centre.rank}": alphas,
-        "targets": {label: replace(centre, targets=names) for label, names in targets.items()},
-        "learning rate": rates,
+    knobs: dict[str, dict[str, dict[str, Any]]] = {
+        f"rank at alpha {centre.alpha}": {str(r): {"rank": r} for r in (2, centre.rank, 32)},
+        f"alpha at rank {centre.rank}": {str(a): {"alpha": a} for a in (4, centre.alpha, 64)},
+        "targets": {
+            "q and v": {"targets": ("q_proj", "v_proj")},
+            "attention": {"targets": ATTENTION},
+            "all linear": {},
+        },
+        "learning rate": {f"{lr:g}": {"learning_rate": lr} for lr in (1e-4, 1e-3, 3e-3, 1e-2)},
     }
     return [
-        Setting(knob, f"{value:g}" if isinstance(value, float) else str(value), config)
+        Setting(knob, label, replace(centre, **turned))
         for knob, values in knobs.items()
-        for value, config in values.items()
+        for label, turned in values.items()
     ]
 
 
@@ -87,46 +81,36 @@ def run(*, budget: Budget = BUDGET, folder: Path | None = None) -> dict:
     dict
         ``{"knobs": {knob: {label: run}}}``; the middle stands under every knob.
     """
-    config = json.loads(json.dumps(asdict(budget))) | {"command": COMMAND}
+    config = asdict(budget) | {"command": COMMAND}
     earlier = recorded(name(budget.model), config, folder=folder).get("knobs", {})
-    known = [row for rows in earlier.values() for row in rows.values()]
+    rows = [row for of_knob in earlier.values() for row in of_knob.values()]
+    known = {TrainConfig.of(row["config"]): row for row in rows}
     learn, kept = bench_methods.examples(budget)
     knobs: dict[str, dict[str, dict]] = {}
     for setting in settings_of(budget):
-        wanted = json.loads(json.dumps(asdict(setting.config)))
-        found = next((row for row in known if row["config"] == wanted), None)
-        if found is None:
-            found = {"config": wanted} | try_out(setting.config, learn, kept)
-            known.append(found)
-        knobs.setdefault(setting.knob, {})[setting.label] = found
+        if setting.config not in known:
+            told = {"config": asdict(setting.config)}
+            known[setting.config] = told | try_out(setting.config, learn, kept)
+        knobs.setdefault(setting.knob, {})[setting.label] = known[setting.config]
         results.record(name(budget.model), {"knobs": knobs}, config=config, folder=folder)
     return {"knobs": knobs}
 
 
 def try_out(config: TrainConfig, learn: list[Example], kept: list[Example]) -> dict:
     """Train once and return the loss on kept answers, seconds, tokens and sizes."""
-    from labkit import hardware
-
     llm = train.load_base(config, train.precision(config.method, hardware.detect()))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as out:
         result = train.train(learn, Path(out), config, base=llm)
-    return {
-        "held_out_loss": held_out.loss(llm, kept),
-        "train_s": result.train_s,
-        "n_tokens": result.n_tokens,
-        "n_trainable": result.n_trainable,
-        "saved_bytes": result.saved_bytes,
-    }
+    told = {key: getattr(result, key) for key in ("train_s", "n_tokens", "n_trainable")}
+    return told | {"held_out_loss": held_out.loss(llm, kept), "saved_bytes": result.saved_bytes}
 
 
 def render(figures: dict) -> str:
-    """Return the runs as lines for a terminal, by knob."""
-    lines = []
-    for knob, rows in figures["knobs"].items():
-        lines.append(knob)
-        lines += [
-            f"  {label:12} loss on kept answers {row['held_out_loss']:6.3f}  "
-            f"{row['n_trainable']:10,} trained  {row['train_s']:5.0f} s"
-            for label, row in rows.items()
-        ]
-    return "\n".join(lines)
+    """Return the runs as a table for a terminal, by knob."""
+    import pandas as pd
+
+    shown = ["held_out_loss", "n_trainable", "train_s"]
+    rows = {
+        (knob, label): row for knob, runs in figures["knobs"].items() for label, row in runs.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")[shown].round(3).to_string()

@@ -8,19 +8,19 @@ Used by ``python -m labkit bench training`` and lesson 08.
 import itertools
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from labkit import catalogue, hardware, measure, results, training_data
+from labkit import catalogue, hardware, results, training_data
 from labkit.answer_trainer import make_trainer
-from labkit.bench import held_out, runner
+from labkit.bench import held_out, runner, step_times
+from labkit.measure import Device, peak_rss_bytes
 from labkit.models import LanguageModel
 from labkit.train import load_base, precision, prepare
-from labkit.types import TrainConfig
+from labkit.types import Precision, TrainConfig
 
 NAME = "bench-training"
 COMMAND = "python -m labkit bench training"
@@ -47,13 +47,14 @@ def run(
         between two engines in one step.
     """
     settings: dict[str, Any] = {"command": COMMAND, "n_examples": n_examples}
-    settings |= {"repeats": repeats, "batch_size": batch_size}
+    settings |= {"repeats": repeats, "batch_size": batch_size, "device": Device().kind}
     engines = [name for name in ENGINES if is_here(name)]
     turns = [engines[turn % len(engines) :] + engines[: turn % len(engines)]
              for turn in range(repeats)]  # fmt: skip
     figures = {"runs": [], "peak": {}} | runner.recorded(NAME, settings, folder=folder)
     todo = list(itertools.chain(*turns))[len(figures["runs"]) :]
-    if not todo and len(figures["peak"]) == len(engines):
+    missing = [name for name in engines if name not in figures["peak"]]
+    if not todo and not missing:
         return figures
     config = TrainConfig(catalogue.SMALL_MODEL, batch_size=batch_size)
     rows = training_rows(config, n_examples)
@@ -64,18 +65,16 @@ def run(
         figures["median_tokens_per_s"] = medians(figures["runs"])
         figures["loss_gap"] = loss_gap(figures["runs"])
         results.record(NAME, figures, config=settings, folder=folder)
-    for name in engines:
-        if name not in figures["peak"]:
-            told = (name, list(rows[:batch_size]), asdict(config))
-            peak = runner.in_own_process("labkit.bench.training:peak_of_a_step", *told)
-            figures["peak"][name] = peak
-    results.record(NAME, figures, config=settings, folder=folder)
+    for name in missing:
+        told = (name, list(rows[:batch_size]), asdict(config))
+        figures["peak"][name] = runner.in_own_process(f"{__name__}:peak_of_a_step", *told)
+        results.record(NAME, figures, config=settings, folder=folder)
     return figures
 
 
 def fresh_base(config: TrainConfig) -> LanguageModel:
     """Return the base model without adapters, in the number format it is trained in."""
-    return load_base(config, precision(config.method, hardware.detect()))
+    return load_base(config, format_of(config))
 
 
 def training_rows(config: TrainConfig, n_examples: int) -> list[dict[str, list[int]]]:
@@ -90,12 +89,20 @@ def training_rows(config: TrainConfig, n_examples: int) -> list[dict[str, list[i
 
 def time_once(name: str, base: LanguageModel, rows: Rows, config: TrainConfig) -> dict:
     """Train one epoch and return seconds, real tokens a second, and the loss of every step."""
-    model = prepare(base.model, config)
+    from transformers.trainer_callback import PrinterCallback
+
+    engine, _, recomputed = name.partition(", ")
+    config = replace(config, checkpointing=bool(recomputed))
     times: list[float] = []
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # options that transformers renamed
-        trainer = make_engine(name, model, base.tokenizer, rows, Path(folder), config)
-        trainer.add_callback(_clock(times))
+        model, tokenizer, formats = prepare(base.model, config), base.tokenizer, format_of(config)
+        trainer = make_trainer(model, rows, [], tokenizer, Path(folder), config, formats)
+        if engine != "labkit":
+            stock = _trl if engine == "TRL" else _transformers
+            trainer = stock(model, tokenizer, rows, trainer.args)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(step_times.clock(times, Device(model.device.type)))
         trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     sizes = [len(row["input_ids"]) for row in rows]
@@ -104,31 +111,9 @@ def time_once(name: str, base: LanguageModel, rows: Rows, config: TrainConfig) -
     return {"wall_s": times[-1] - times[0], "tokens_per_s": steady / wall_s, "losses": losses}
 
 
-def make_engine(
-    name: str, model: Any, tokenizer: Any, rows: Rows, out: Path, config: TrainConfig
-) -> Any:
-    """Return a trainer of that name that takes the rows in their order."""
-    engine, _, recomputed = name.partition(", ")
-    if recomputed:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    formats = precision(config.method, hardware.detect())
-    ours = make_trainer(model, rows, [], tokenizer, out, config, formats)
-    if engine == "labkit":
-        return ours
-    shared = {name: getattr(ours.args, name) for name in _SHARED}
-    shared |= {"output_dir": str(out), "save_strategy": "no", "report_to": []}
-    stock = _trl if engine == "TRL" else _transformers
-    trainer = stock(model, tokenizer, rows, shared, bool(recomputed))
-    from transformers.trainer_callback import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-_SHARED = (
-    "num_train_epochs per_device_train_batch_size learning_rate lr_scheduler_type warmup_steps "
-    "weight_decay max_grad_norm optim fp16 logging_steps dataloader_pin_memory disable_tqdm seed"
-).split()
+def format_of(config: TrainConfig) -> Precision:
+    """Return the number formats of this machine, the same for every engine."""
+    return precision(config.method, hardware.detect())
 
 
 def is_here(name: str) -> bool:
@@ -146,6 +131,11 @@ def medians(runs: Sequence[dict]) -> dict[str, float]:
     return {name: statistics.median(speeds) for name, speeds in by_engine.items()}
 
 
+def max_bytes(peak: dict[str, int]) -> int:
+    """Return what PyTorch allocated on a card, or what the process held above its imports."""
+    return peak.get("allocated_bytes") or peak["above_imports_bytes"]
+
+
 def loss_gap(runs: Sequence[dict]) -> float:
     """Return the largest distance between two runs in the loss of one step."""
     return max(max(step) - min(step) for step in zip(*(row["losses"] for row in runs), strict=True))
@@ -156,25 +146,11 @@ def render(figures: dict) -> str:
     speeds = figures["median_tokens_per_s"]
     lines = [
         f"{name:20} {speed:6.0f} tokens/s  {speed / speeds['Trainer']:5.2f}×  "
-        f"{figures['peak'][name]['above_imports_bytes'] / 2**20:6.0f} MiB above imports"
+        f"{max_bytes(figures['peak'][name]) / 2**20:6.0f} MiB"
         for name, speed in speeds.items()
     ]
     lines.append(f"the losses of a step differ by {figures['loss_gap']:.4f} at most")
     return "\n".join(lines + [f"{name}: not installed" for name in figures["absent"]])
-
-
-def _clock(times: list[float]) -> Any:
-    """Return a callback that notes when training begins and when each step ends."""
-    from transformers import TrainerCallback
-
-    class Clock(TrainerCallback):
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            times.append(time.perf_counter())
-
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            times.append(time.perf_counter())
-
-    return Clock()
 
 
 def _in_order(trainer: type) -> type:
@@ -188,46 +164,42 @@ def _in_order(trainer: type) -> type:
     return InOrder
 
 
-def _transformers(model: Any, tokenizer: Any, rows: Rows, shared: dict, _: bool) -> Any:
-    from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
+def _transformers(model: Any, tokenizer: Any, rows: Rows, args: Any) -> Any:
+    from transformers import DataCollatorForSeq2Seq, Trainer
 
     tokenizer.padding_side = "right"
-    return _in_order(Trainer)(
-        model=model,
-        args=TrainingArguments(**shared),
-        train_dataset=list(rows),
-        data_collator=DataCollatorForSeq2Seq(tokenizer),
-    )
+    collator = DataCollatorForSeq2Seq(tokenizer)
+    return _in_order(Trainer)(model, args, collator, train_dataset=list(rows))
 
 
-def _trl(model: Any, tokenizer: Any, rows: Rows, shared: dict, recomputed: bool) -> Any:
+def _trl(model: Any, tokenizer: Any, rows: Rows, args: Any) -> Any:
     import datasets
+    from transformers import TrainingArguments
     from trl import SFTConfig, SFTTrainer
 
     datasets.disable_progress_bars()
     masked = [
-        {
-            "input_ids": row["input_ids"],
-            "completion_mask": [int(label >= 0) for label in row["labels"]],
-        }
+        {"input_ids": row["input_ids"], "completion_mask": [int(n >= 0) for n in row["labels"]]}
         for row in rows
     ]
-    options = {"bf16": False, "gradient_checkpointing": recomputed, "completion_only_loss": True}
+    told = {field.name: getattr(args, field.name) for field in fields(TrainingArguments)}
+    told |= {"gradient_checkpointing": model.is_gradient_checkpointing, "bf16": args.bf16}
     return _in_order(SFTTrainer)(
         model=model,
-        args=SFTConfig(**shared, **options),
+        args=SFTConfig(**told, completion_only_loss=True),
         train_dataset=datasets.Dataset.from_list(masked),
         processing_class=tokenizer,
     )
 
 
 def peak_of_a_step(name: str, batch: Rows, config: dict) -> dict[str, int]:
-    """Return the peak resident bytes of one step on a batch; for a process of its own."""
+    """Return the peak bytes of one step on a batch; for a process of its own."""
     import peft  # noqa: F401
     import transformers  # noqa: F401
 
-    imported = measure.peak_rss_bytes()
-    settings = TrainConfig(**config)
+    imported, settings = peak_rss_bytes(), TrainConfig(**config)
     time_once(name, fresh_base(settings), batch, settings)
-    peak = measure.peak_rss_bytes()
-    return {"peak_rss_bytes": peak, "above_imports_bytes": peak - imported}
+    peaks = Device().peaks()
+    if "resident" in peaks:
+        peaks["above_imports"] = peaks["resident"] - imported
+    return {f"{what}_bytes": size for what, size in peaks.items()}

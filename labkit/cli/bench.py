@@ -6,6 +6,7 @@ Knows: their names and arguments. Does not know: how anything is measured (``lab
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from typer import Argument, Option, Typer
 
@@ -61,3 +62,27 @@ def side_effects(
 
     figures = side_effects.run(tuned)
     print_result(side_effects.render(figures), figures, as_json)
+
+
+@bench.command()
+def gpu(
+    minutes: float = Option(8, min=1, help="how long it may take"),
+    full: bool = Option(False, "--full", help="the larger grid; its hours are told first"),
+    device: Literal["cuda", "cpu"] = Option("cuda", help="cpu: to try the benchmark itself"),
+    model: Literal["tiny"] = Option(None, help="a tiny model only: a trial"),
+    folder: Path = Option(None, help="where to record (default: data/results)"),
+    as_json: bool = JSON,
+) -> None:
+    """Measure training steps on this card: full, LoRA, QLoRA, memory and speed."""
+    from labkit.bench import gpu
+    from labkit.measure import Device
+
+    figures = gpu.run(
+        minutes=minutes,
+        full=full,
+        tiny=model is not None,
+        device=Device("cpu") if device == "cpu" else None,
+        folder=folder,
+        say=(lambda _: None) if as_json else print,
+    )
+    print_result(gpu.render(figures), figures, as_json)

@@ -38,7 +38,7 @@ def block_operations(shape: ModelShape, step: StepConfig) -> list[Operation]:
 
     Source: transformers 5.23, ``modeling_llama.py`` and ``modeling_phi3.py``.
     """
-    number = ELEMENT_BYTES[step.dtype] * step.tokens  # one number a token
+    number = product_bytes(step) * step.tokens  # one number a token
     q, kv = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
     norm, linear = norm_operation(shape, step), _Linears(shape, step)
     fused = shape.architecture == "phi3"
@@ -126,14 +126,24 @@ def norm_operation(shape: ModelShape, step: StepConfig) -> Operation:
     return Operation("norm", kept, 5 * upcast - result, gradient=size * shape.hidden)
 
 
+def product_bytes(step: StepConfig) -> int:
+    """Return the bytes of one number of a matrix product: autocast's format, else the weights'."""
+    return ELEMENT_BYTES[step.autocast or step.dtype]
+
+
 class _Linears:
-    """The matrices of a block: what each keeps of its input, and its adapter's scratch."""
+    """The matrices of a block: what each keeps of its input, and its adapter's scratch.
+
+    Under autocast every product casts its input for itself, and keeps that copy.
+    """
 
     def __init__(self, shape: ModelShape, step: StepConfig) -> None:
         self.step, self.sizes = step, shape.linears()
         self.targets = () if step.method == "full" else target_names(shape, step.targets)
-        self.base, self.adapter = ELEMENT_BYTES[step.dtype], ELEMENT_BYTES[step.adapter_dtype]
-        self.residual = self.base * step.tokens * shape.hidden
+        self.base, self.cast = product_bytes(step), step.autocast not in (None, step.dtype)
+        self.adapter = self.base if step.autocast else ELEMENT_BYTES[step.adapter_dtype]
+        self.copied = step.adapter_dtype != step.dtype
+        self.residual = ELEMENT_BYTES[step.dtype] * step.tokens * shape.hidden
         self.input_kept = False
 
     def input_bytes(self, name: str, *, shared: int) -> int:
@@ -142,7 +152,7 @@ class _Linears:
             return shared
         if name not in self.targets:
             return 0
-        if self.adapter == self.base:
+        if not self.copied:
             return shared
         return self.adapter * self.step.tokens * self.sizes[name][0]
 
@@ -154,15 +164,15 @@ class _Linears:
         tokens = self.step.tokens
         if inputs is None:
             self.input_kept = self.input_kept and not first
-            shared = 0 if self.input_kept else self.base * tokens * n_in
+            shared = 0 if self.input_kept and not self.cast else self.base * tokens * n_in
             inputs = self.input_bytes(name, shared=shared)
             self.input_kept = self.input_kept or inputs > 0
         rank = gradient = 0
         if self.step.method == "full":
-            gradient = self.base * n_in * n_out
+            gradient = ELEMENT_BYTES[self.step.dtype] * n_in * n_out
         if name in self.targets:
             rank = self.adapter * tokens * self.step.rank
-            gradient = self.adapter * self.step.rank * (n_in + n_out)
+            gradient = ELEMENT_BYTES[self.step.adapter_dtype] * self.step.rank * (n_in + n_out)
         scratch = self._scratch(name, output)
         return Operation(name, inputs + rank + output, scratch, gradient)
 
@@ -175,9 +185,7 @@ class _Linears:
         """
         n_in, n_out = self.sizes[name]
         tokens, base = self.step.tokens, self.base
-        kept_as_is = self.step.method == "full" or (
-            name in self.targets and self.adapter == self.base
-        )
+        kept_as_is = self.step.method == "full" or (name in self.targets and not self.copied)
         forward = self.residual + base * tokens * n_out - output
         forward += 0 if kept_as_is else base * tokens * n_in
         backward = 2 * base * tokens * n_in

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 from labkit.memory import (
     ELEMENT_BYTES,
     FP32,
     METHODS,
+    TORCH_DTYPES,
+    Dtype,
     MemoryPlan,
     ModelShape,
     StepConfig,
@@ -23,7 +26,14 @@ from labkit.memory import (
     trained_bytes_each,
     trained_tensors,
 )
-from labkit.planner.activations import backward_peak, block_operations, kept_bytes, norm_operation
+from labkit.planner.activations import (
+    backward_peak,
+    block_operations,
+    kept_bytes,
+    norm_operation,
+    product_bytes,
+)
+from labkit.types import Precision, TrainConfig
 
 LOSS_BYTES = 3 * FP32  # a logit's log-probability, its gradient, and the gradient of that
 GATHERED_BLOCKS = 2  # FSDP fetches the next block while one computes
@@ -41,6 +51,25 @@ class Change:
     words: tuple[str, ...]
     step: StepConfig
     plan: MemoryPlan
+
+
+def step_of(
+    config: TrainConfig, formats: Precision, *, seq: int, answer_tokens: int | None = None
+) -> StepConfig:
+    """Return the step that a training run takes in memory: its rows at once, at this length."""
+    short = {torch_name: name for name, torch_name in TORCH_DTYPES.items()}
+    targets = (config.targets,) if isinstance(config.targets, str) else config.targets
+    return StepConfig(
+        method=config.method,
+        batch=config.rows_at_once,
+        seq=seq,
+        dtype=cast(Dtype, short[formats.weights]),
+        checkpointing=config.checkpointing,
+        rank=config.rank,
+        targets=targets,
+        answer_tokens=answer_tokens,
+        autocast=cast(Dtype, short[formats.autocast]) if formats.autocast else None,
+    )
 
 
 def longest_sequence(shape: ModelShape, step: StepConfig, card_bytes: int) -> int:
@@ -198,17 +227,37 @@ def _moments(shape: ModelShape, step: StepConfig) -> dict[str, dict[str, int]]:
         others -= outer  # the embedding's gradient comes last
     head = outer if full else 0
     arriving = _arriving_bytes(shape, step)
+    casts, block_casts, head_cast = _cast_bytes(shape, step)
+    early, late = (0, block_casts) if step.checkpointing else (casts, casts)
     return {
         "loss": {
-            "activations": kept + last_norm + state * full,
+            "activations": kept + last_norm + state * full + early + head_cast,
             "logits": LOSS_BYTES * step.logit_rows * shape.vocabulary,
         },
-        "last norm": {"activations": kept + last_norm + norm.scratch, "gradients": head},
-        "last block": {"activations": kept + inside + arriving, "gradients": head + new},
-        "first block": {"activations": left + inside + arriving, "gradients": others + new},
+        "last norm": {"activations": kept + last_norm + norm.scratch + late, "gradients": head},
+        "last block": {"activations": kept + inside + arriving + late, "gradients": head + new},
+        "first block": {
+            "activations": left + inside + arriving + block_casts,
+            "gradients": others + new,
+        },
         "end of backward": {"gradients": trained + 2 * head * shape.tied},
         "optimizer step": {"gradients": trained},
     }
+
+
+def _cast_bytes(shape: ModelShape, step: StepConfig) -> tuple[int, int, int]:
+    """Return autocast's copies of trained weights: of all blocks, of one, of the output layer.
+
+    It keeps them until the loss is there, and the products their own until the backward pass.
+    """
+    if step.autocast is None or trained_bytes_each(step) == product_bytes(step):
+        return 0, 0, 0
+    size = product_bytes(step)
+    if step.method != "full":
+        block = size * sum(trained_tensors(shape, step)) // shape.n_layers
+        return shape.n_layers * block, block, 0
+    block = size * sum(n_in * n_out for n_in, n_out in shape.linears().values())
+    return shape.n_layers * block, block, size * shape.vocabulary * shape.hidden
 
 
 def _arriving_bytes(shape: ModelShape, step: StepConfig) -> int:

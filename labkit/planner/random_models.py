@@ -93,13 +93,15 @@ def step_loss(model: Any, ids: Any, step: StepConfig) -> Any:
     """
     import torch
 
-    if step.answer_tokens is None:
-        return model(input_ids=ids, labels=ids, use_cache=False).loss
-    base = model if step.method == "full" else model.get_base_model()
-    hidden = base.model(input_ids=ids, use_cache=False).last_hidden_state  # (B, T, d)
-    rows = torch.arange(step.logit_rows, device=ids.device)
-    logits = base.lm_head(hidden.flatten(0, 1)[rows])  # (rows, vocabulary)
-    return torch.nn.functional.cross_entropy(logits.float(), ids.flatten()[rows])
+    short = getattr(torch, TORCH_DTYPES[step.autocast or "bf16"])
+    with torch.autocast(ids.device.type, short, enabled=step.autocast is not None):
+        if step.answer_tokens is None:
+            return model(input_ids=ids, labels=ids, use_cache=False).loss
+        base = model if step.method == "full" else model.get_base_model()
+        hidden = base.model(input_ids=ids, use_cache=False).last_hidden_state  # (B, T, d)
+        rows = torch.arange(step.logit_rows, device=ids.device)
+        logits = base.lm_head(hidden.flatten(0, 1)[rows])  # (rows, vocabulary)
+        return torch.nn.functional.cross_entropy(logits.float(), ids.flatten()[rows])
 
 
 def fill_bitsandbytes_tables() -> None:

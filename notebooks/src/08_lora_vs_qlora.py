@@ -114,7 +114,7 @@ METHODS = ("full", "lora", "qlora")
 PLAN = train.TrainConfig(MODEL, batch_size=4, rank=16, alpha=32)
 for method in METHODS:
     formats = train.precision(method, machine)
-    rate = replace(PLAN, method=method).usual_learning_rate
+    rate = catalogue.learning_rate(replace(PLAN, method=method))
     base = "NF4, computing in " if method == "qlora" else ""
     print(f"{method:6} base in {base}{formats.weights}, learning rate {rate:g}")
 

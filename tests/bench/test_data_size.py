@@ -1,6 +1,5 @@
 """Data size: nested sets, an equal budget, labels spoiled by the share, and runs that go on."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,7 +74,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     monkeypatch.setattr(exam, "load_exam", lambda split: questions)
     monkeypatch.setattr("labkit.store.course.open_course_store", lambda: None)
     learned = [Example([], f"{n}") for n in range(300)]
-    monkeypatch.setattr(bench, "nested_examples", lambda n, store, seed: learned[:n])
+    monkeypatch.setattr(bench.held_out, "split", lambda n, *_, seed: (learned[:n], []))
     return asked
 
 
@@ -108,16 +107,9 @@ def test_each_run_learns_the_first_examples_and_sits_the_same_questions(
 
 
 def test_a_run_that_was_killed_goes_on_where_it_was(world: list, tmp_path: Path) -> None:
-    adapters = tmp_path / "adapters"
-    bench.run(folder=tmp_path, model="M", adapters=adapters, plan=bench.PLAN[:3])
-    assert json.loads((adapters / "n-10" / bench.EXAM_FILE).read_text())["n_examples"] == 10
+    bench.run(folder=tmp_path, model="M", adapters=tmp_path / "adapters", plan=bench.PLAN[:3])
     world.clear()
-    bench.run(folder=tmp_path, model="M", adapters=adapters)
+    bench.run(folder=tmp_path, model="M", adapters=tmp_path / "adapters")
     assert [entry[2] for entry in world if entry[0] == "train"] == [
         "n-100", "n-100-noise-20", "n-300",
     ]  # fmt: skip
-
-
-def test_more_examples_than_there_are_questions_are_refused() -> None:
-    with pytest.raises(ValueError, match="there are 448"):
-        bench.nested_examples(1000, None, seed=0)  # type: ignore[arg-type]

@@ -89,15 +89,6 @@ def test_contexts_show_the_new_or_the_old_passage_and_answers_are_told_apart(sto
     assert table["new passage"]["answers"][0]["text"] == "1.6 kg"
 
 
-def test_a_change_is_tuned_minus_base() -> None:
-    general = {
-        "base": {"loss": [3.0, 2.0], "completed": [1.0, 1.0]},
-        "tuned": {"loss": [3.5, 2.5], "completed": [1.0, 0.0]},
-    }
-    found = bench.changes(general)
-    assert found["loss"]["mean"] == 0.5 and found["completed"]["mean"] == -0.5
-
-
 def test_a_run_trains_twice_asks_four_readers_and_records(
     store: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

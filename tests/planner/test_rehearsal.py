@@ -32,6 +32,16 @@ STEPS = [
     ),
     (LLAMA, StepConfig(method="qlora", seq=64, answer_tokens=8)),
     (LLAMA, StepConfig(method="qlora", seq=512, answer_tokens=8, checkpointing=True)),
+    (
+        SMOL,
+        StepConfig(
+            method="full", dtype="fp32", batch=4, seq=1024, answer_tokens=256, autocast="fp16"
+        ),
+    ),
+    (PHI3, StepConfig(method="full", dtype="fp32", batch=4, seq=1024, autocast="bf16")),
+    (PHI3, StepConfig(method="lora", dtype="fp16", batch=4, seq=1024, autocast="fp16")),
+    (LLAMA, StepConfig(method="full", dtype="fp32", seq=1024, autocast="bf16", checkpointing=True)),
+    (LLAMA, StepConfig(method="qlora", dtype="fp16", batch=2, seq=1024, autocast="fp16")),
     (PHI4, StepConfig(method="full", seq=64, optimizer="sgd")),
     (PHI3, StepConfig(method="full", seq=512, checkpointing=True, optimizer="adamw_8bit")),
     (PHI3, StepConfig(method="qlora", batch=4, seq=1024, answer_tokens=256)),

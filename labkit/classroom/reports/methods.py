@@ -11,7 +11,8 @@ from typing import Any
 
 from labkit import results
 from labkit.bench import methods, step_times, sweeps
-from labkit.bench.methods import METHODS, tokens_per_s
+from labkit.bench.methods import METHODS, peak_of, tokens_per_s
+from labkit.catalogue import learning_rate
 from labkit.claims.records import why_stale
 from labkit.classroom.figures import ALL_PARTS, MemoryBar
 from labkit.hardware import GIB, Hardware, describe
@@ -56,8 +57,8 @@ class Comparison:
     @property
     def exact_peaks(self) -> dict[str, int]:
         """Return peaks above the imports with freed memory given back at once, where measured."""
-        peaks = {NAMES[m]: self.parts.get(f"peak-{m}", {}) for m in METHODS}
-        return {name: row["peak_above_imports_bytes"] for name, row in peaks.items() if row}
+        peaks = {NAMES[method]: peak_of(self.parts, method) for method in METHODS}
+        return {name: peak for name, peak in peaks.items() if peak}
 
 
 def recorded(model: str) -> Comparison | None:
@@ -86,7 +87,7 @@ def live(runs: Mapping[str, TrainResult], kept_losses: Mapping[str, float]) -> C
     for method, run in runs.items():
         kept = ("log", "train_s", "n_tokens", "n_trainable", "saved_bytes")
         row = {name: getattr(run, name) for name in kept}
-        parts.setdefault(method, {}).update(row, learning_rate=run.config.usual_learning_rate)
+        parts.setdefault(method, {}).update(row, learning_rate=learning_rate(run.config))
     return Comparison(parts, f"measured now; to record: {methods.COMMAND}")
 
 
@@ -278,8 +279,7 @@ def gpu_error(cards: Iterable[dict]) -> float | None:
 def _measured(run: dict) -> Iterator[tuple[tuple, dict]]:
     """Yield plain measured steps: ``(model, method, batch, seq, checkpointing)`` and the point."""
     for point in run["figures"]["points"]:
-        plain = point["attention"] == "sdpa" and not point["compiled"] and point["engine"] == "loop"
-        if point["status"] == "measured" and plain and point["allocated_bytes"]:
+        if point["status"] == "measured" and point["engine"] == "loop":
             keys = ("method", "batch", "seq", "checkpointing")
             yield (point["model"], *(point["step"][key] for key in keys)), point
 
