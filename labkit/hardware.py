@@ -13,6 +13,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 GIB = 2**30
+# What PyTorch can use of a card, in GiB; the nominal size is more.
+CARDS_GIB = {
+    "t4": 14.7,
+    "l4": 22.5,
+    "3090": 23.6,
+    "4090": 23.5,
+    "a100-40": 39.4,
+    "a100": 79.1,
+    "h100": 79.1,
+}
 REPORTED_PACKAGES = (
     "labkit torch transformers peft bitsandbytes sentence-transformers lancedb pyarrow numpy "
     "datasets"

@@ -22,6 +22,8 @@ ELEMENT_BYTES: dict[str, int] = {"fp32": 4, "bf16": 2, "fp16": 2}
 FP32 = 4
 MIB = 2**20
 CONTEXT_BYTES = 600 * MIB  # assumed, not measured: CUDA itself, its libraries, fragmentation
+LEAST_CONTEXT_BYTES = 200 * MIB
+FRAGMENTED = 1.25
 NF4_BLOCK, CONSTANTS_BLOCK = 64, 256
 SMALLEST_8BIT_TENSOR, SMALLEST_PAGED_TENSOR = 4096, 100_000
 
@@ -200,9 +202,24 @@ class MemoryPlan:
         """Bytes a card must have: the peak and the CUDA context."""
         return self.peak_bytes + self.context
 
+    @property
+    def range_bytes(self) -> tuple[int, int]:
+        """The least and the most that a card may have to have.
+
+        At least the peak and a small context. At most what published tables of other stacks show
+        beside these formulas: a quarter more for fragments and workspaces, and a loss that holds
+        its logits in float32 once, twice and three times more.
+        """
+        least = self.peak_bytes + LEAST_CONTEXT_BYTES
+        return least, int(FRAGMENTED * self.peak_bytes) + self.logits + self.context
+
     def fits(self, card_bytes: int) -> bool:
-        """Tell whether the step fits on a card of that many bytes."""
-        return self.needed_bytes <= card_bytes
+        """Tell whether the step fits on a card of that many bytes, with a margin."""
+        return self.range_bytes[1] <= card_bytes
+
+    def may_fit(self, card_bytes: int) -> bool:
+        """Tell whether the step fits if nothing comes on top of the prediction."""
+        return self.range_bytes[0] <= card_bytes
 
 
 def trained_tensors(shape: ModelShape, step: StepConfig) -> list[int]:

@@ -156,10 +156,20 @@ def test_fsdp_shares_what_is_kept_and_gathers_what_is_used() -> None:
     )
 
 
-def test_fits_counts_the_context() -> None:
+def test_a_plan_fits_where_its_whole_range_does() -> None:
     plan = fit.predict(LLAMA, StepConfig())
-    assert plan.fits(plan.peak_bytes + memory.CONTEXT_BYTES)
-    assert not plan.fits(plan.peak_bytes + memory.CONTEXT_BYTES - 1)
+    least, most = plan.range_bytes
+    assert plan.peak_bytes < least < plan.needed_bytes < most
+    assert plan.fits(most) and not plan.fits(most - 1)
+    assert plan.may_fit(least) and not plan.may_fit(least - 1)
+
+
+def test_a_published_longest_sequence_lies_within_the_range() -> None:
+    """Llama-3.1-8B, QLoRA on 24 GB with Hugging Face's stack: 5,789 tokens (unsloth's table)."""
+    step = StepConfig(method="qlora", rank=32, optimizer="adamw_8bit", checkpointing=True)
+    plan = fit.predict(SHAPES["Llama-3.1-8B"], replace(step, seq=5789))
+    card = 24 * 10**9
+    assert plan.may_fit(card) and not plan.fits(card)
 
 
 @pytest.mark.parametrize(

@@ -351,3 +351,84 @@ def test_an_evaluation_before_training_takes_no_gradient_away(dtype: str) -> Non
     assert embeddings.grad.abs().sum() > 0
     with torch.no_grad():
         assert torch.equal(model(ids).logits, before)
+
+
+@pytest.fixture
+def loads(tiny_llm, tmp_path: Path, monkeypatch) -> list[dict]:
+    """Let the small model be a tiny one, and note the options of every load."""
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path / "base"
+    tiny_llm.model.save_pretrained(folder)
+    tiny_llm.tokenizer.save_pretrained(folder)
+    monkeypatch.setattr(models, "model_dir", lambda name: folder)
+    seen: list[dict] = []
+    real = AutoModelForCausalLM.from_pretrained
+
+    def spy(path: Any, **options: Any) -> Any:
+        seen.append(dict(options))
+        if options.get("device_map") == {"": 0}:  # there is no card here
+            options["device_map"] = {"": "cpu"}
+        return real(path, **options)
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", spy)
+    return seen
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+@pytest.mark.parametrize("nf4", [True, False])
+def test_every_load_for_a_card_goes_straight_onto_it(loads, monkeypatch, bf16, nf4) -> None:
+    from transformers.integrations import sdpa_attention
+
+    from labkit import hardware
+
+    card = hardware.Hardware("CPU", 2, 2**34, False, "Card", 1, 2**34, gpu_bf16=bf16)
+    monkeypatch.setattr(hardware, "detect", lambda: card)
+    monkeypatch.setattr(sdpa_attention, "use_gqa_in_sdpa", untouched := lambda *_: True)
+    choice = catalogue.Choice(catalogue.SMALL_MODEL, "cuda", "float32", nf4, "")
+    models.load_language_model(catalogue.SMALL_MODEL, choice=choice)
+    assert loads[-1]["device_map"] == {"": 0}
+    assert ("quantization_config" in loads[-1]) is nf4
+    assert (sdpa_attention.use_gqa_in_sdpa is untouched) is bf16, "off before Ampere only"
+
+
+def test_an_adapter_trained_on_a_4_bit_base_is_put_on_one(loads, tiny_llm, tmp_path) -> None:
+    import copy
+
+    from bitsandbytes.nn import Linear4bit
+
+    from labkit import train
+    from labkit.types import Example, TrainConfig
+
+    examples = [Example([{"role": "user", "content": "How much?"}], "1.6 kg")] * 4
+    found = {}
+    for method in ("lora", "qlora"):
+        config = TrainConfig(catalogue.SMALL_MODEL, method, batch_size=4, rank=2, alpha=4)
+        base = LanguageModel("tiny", copy.deepcopy(tiny_llm.model), tiny_llm.tokenizer)
+        train.train(examples, tmp_path / method, config, base=base)
+        tuned = models.load_language_model(tuned=tmp_path / method).model
+        found[method] = any(isinstance(layer, Linear4bit) for layer in tuned.modules())
+    assert found == {"lora": False, "qlora": True}
+
+
+def test_a_batch_that_does_not_fit_is_answered_in_halves(tiny_llm, monkeypatch) -> None:
+    import torch
+
+    conversations = [conversation(question) for question in QUESTIONS * 2]
+    wanted = tiny_llm.generate_batch(conversations, max_new_tokens=6)
+    sizes: list[int] = []
+    run = tiny_llm._run
+
+    def small_card(encoded: Any, *rest: Any, **named: Any) -> Any:
+        sizes.append(len(encoded["input_ids"]))
+        if sizes[-1] > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(encoded, *rest, **named)
+
+    monkeypatch.setattr(tiny_llm, "_run", small_card)
+    assert tiny_llm.generate_batch(conversations, max_new_tokens=6) == wanted
+    assert sizes == [6, 3, 1, 2, 3, 1, 2]
+    monkeypatch.setattr(tiny_llm, "_run", lambda *_, **__: (_ for _ in ()).throw(
+        torch.OutOfMemoryError("CUDA out of memory")))  # fmt: skip
+    with pytest.raises(torch.OutOfMemoryError):
+        tiny_llm.generate_batch(conversations[:1])

@@ -40,6 +40,15 @@ HOPELESS = 1.1  # a step predicted to need this many times the free memory is no
 USED_SHARE = 0.3  # assumed: training reaches so much of the speed of one large matrix product
 BUILD_BYTES_PER_S, BUILD_S = 1e9, 4.0  # assumed: making a model's weights on the device
 Say = Callable[[str], None]
+PAGE = "CARDS.md"
+PREAMBLE = """# Training steps on cards
+
+Median step and allocated peak, the predicted peak beside it; made by `labkit bench gpu`. To add
+your card, clone the course on its machine and run `python -m labkit bench gpu --minutes 8` there (on
+Colab with `!` before it, after `!pip install bitsandbytes`; anywhere else after `pip install -e .`).
+It writes `data/results/gpu-YOUR-CARD.json` and this page: look at both, and send them as a pull
+request. They hold no name of yours and no path.
+"""
 
 
 @dataclass(frozen=True)
@@ -156,7 +165,38 @@ def run(
             results.record(name, {"points": done}, config=config, folder=folder)
             say(line(done[-1]))
         bench.close()
+    if not tiny:
+        results.write_atomically((folder or results.default_folder()) / PAGE, page(folder))
     return {"points": done}
+
+
+def page(folder: Path | None = None) -> str:
+    """Return all cards' records side by side, as the markdown page that stands beside them."""
+    import pandas as pd
+
+    paths = sorted((folder or results.default_folder()).glob("gpu-*.json"))
+    runs = [run for path in paths if (run := results.load(path.stem, folder=folder))]
+    rows = [_cells(run, one) for run in runs for one in run["figures"]["points"]
+            if one["status"] == "measured"]  # fmt: skip
+    if not rows:
+        return f"{PREAMBLE}\nNo card has been measured yet.\n"
+    table = pd.DataFrame(rows, columns=["model", "step", "card", "told"])
+    table = table.pivot_table("told", ["model", "step"], "card", "first", sort=False).fillna("–")
+    cells = [[*key, *row] for key, *row in table.itertuples()]
+    return f"{PREAMBLE}\n{results.table(['model', 'step', *table.columns], cells)}\n"
+
+
+def _cells(run: dict, one: dict) -> tuple[str, str, str, str]:
+    step = one["step"]
+    checked = " checkpointed" if step["checkpointing"] else ""
+    ms = 1000 * statistics.median(one["step_s"])
+    seen, due = (one[f"{side}_bytes"] / GIB for side in ("allocated", "predicted_peak"))
+    return (
+        f"{one['model']} ({one['weights']} weights)",
+        f"{step['method']} {step['batch']} × {step['seq']}{checked}, {one['engine']}",
+        f"{run['hardware']['gpu_name']}, {run['date']}",
+        f"{ms:.0f} ms, {seen:.2f} GiB ({due:.2f} predicted)",
+    )
 
 
 def record_name(machine: Hardware, *, tiny: bool = False) -> str:

@@ -90,7 +90,7 @@ def cards_needed(
     """
     for n_gpus in range(1, MOST_CARDS + 1):
         step = StepConfig(method=method, n_gpus=n_gpus, seq=2048, checkpointing=True, dtype=dtype)
-        if fit.predict(shape(model), step).fits(card_gib * GIB):
+        if fit.predict(shape(model), step).needed_bytes <= card_gib * GIB:
             return n_gpus
     return None
 

@@ -3,6 +3,7 @@
 Knows: arguments. Does not know: how anything is trained (``train``).
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from labkit.cli.common import JSON, MODEL, print_result
 from labkit.types import Method
 
 if TYPE_CHECKING:
-    from labkit.types import Example, TrainResult
+    from labkit.types import Example, TrainConfig, TrainResult
 
 COURSE_DATA = ("closed-book", "open-book", "both-books", "contrast", "evidence")
 DATA = f"""your own JSONL, or one of the course's sets: {", ".join(COURSE_DATA)};
@@ -29,12 +30,15 @@ def finetune(
     data: str = Option("both-books", help=DATA),
     rank: int = Option(16, min=1),
     alpha: int = Option(32, min=1, help="scale is alpha / rank"),
-    learning_rate: float = Option(None, help="default: 1e-3, for full 5e-5"),
+    learning_rate: float = Option(
+        None, help="default: 1e-3, from a billion parameters on 2e-4, for full 5e-5"
+    ),
     epochs: int = Option(1, min=1),
     batch: int = Option(8, min=1),
     seq: int = Option(1024, min=1, help="most tokens an example"),
     k: int = Option(3, "-k", min=1, help="passages an open-book example"),
     seed: int = 0,
+    micro_batch: int = Option(None, min=1, help="rows at once; on a card what fits by plan"),
     checkpointing: bool = Option(False, "--checkpointing", help="less memory, more time"),
     rerank: bool = Option(False, "--rerank", help="draw passages as exam --rerank shows them"),
     out: Path = Option(help="folder of this run alone"),
@@ -42,6 +46,7 @@ def finetune(
 ) -> None:
     """Train full, LoRA or QLoRA; resumes after a kill."""
     from labkit import catalogue, hardware, train
+    from labkit.measure import Device
 
     if model == "auto":
         model = catalogue.choose(hardware.detect()).model
@@ -53,15 +58,37 @@ def finetune(
         learning_rate=learning_rate,
         n_epochs=epochs,
         batch_size=batch,
+        micro_batch=micro_batch,
         max_tokens=seq,
         checkpointing=checkpointing,
         seed=seed,
         command=command_of(context, model),
     )
+    if (device := Device()).kind == "cuda":
+        config = fitted(config, device.free_bytes(), say=(lambda _: None) if as_json else print)
     examples = load_examples(data, k=k, rerank=rerank, seed=seed)
     result = train.train(examples, out, config, on_step=None if as_json else print_step)
     row = {name: value for name, value in asdict(result).items() if name != "log"}
     print_result(render(result), row | {"final_loss": result.log[-1]["loss"]}, as_json)
+
+
+def fitted(config: "TrainConfig", free_bytes: int, *, say: Callable[[str], None]) -> "TrainConfig":
+    """Return the run as a card with that much free memory holds it, and say what was chosen."""
+    from labkit import hardware, train
+    from labkit.planner import fit, shapes
+
+    formats = train.precision(config.method, hardware.detect())
+    config, plan = fit.for_card(shapes.shape(config.model), config, formats, free_bytes)
+    least, most = (size / hardware.GIB for size in plan.range_bytes)
+    say(
+        f"On this card ({free_bytes / hardware.GIB:.1f} GiB free): {config.rows_at_once} of "
+        f"{config.batch_size} rows at once, {'with' if config.checkpointing else 'without'} "
+        f"checkpointing, {least:.1f} to {most:.1f} GiB by plan; --micro-batch and --checkpointing "
+        "overrule this."
+    )
+    if not plan.fits(free_bytes):
+        say("It may run out of memory: lower --seq, or use --method qlora.")
+    return config
 
 
 def command_of(context: Context, model: str) -> str:
@@ -116,10 +143,11 @@ def print_step(step: dict) -> None:
 def render(result: "TrainResult") -> str:
     """Return what a run gave, as lines for a terminal."""
     peaks = ", ".join(f"{b / 2**30:.2f} GiB {name}" for name, b in result.peak_bytes.items())
+    skipped = f"; {result.n_skipped} steps skipped by fp16's scaler" if result.n_skipped else ""
     return (
         f"{result.config.method}: loss {result.log[0]['loss']:.3f} → "
         f"{result.log[-1]['loss']:.3f} in {len(result.log)} steps, {result.train_s:.0f} s, "
-        f"{result.n_tokens / result.train_s:.0f} tokens/s, peak {peaks}\n"
+        f"{result.n_tokens / result.train_s:.0f} tokens/s, peak {peaks}{skipped}\n"
         f"trained {result.n_trainable:,} of {result.n_parameters:,} parameters; "
         f"saved {result.saved_bytes / 2**20:.1f} MiB in {result.folder}\n"
         f"Examine it with: python -m labkit exam --system both --tuned {result.folder}"

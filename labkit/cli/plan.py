@@ -14,9 +14,8 @@ import typer
 from typer import Option
 
 from labkit.cli.common import JSON, print_result
-from labkit.hardware import GIB
+from labkit.hardware import CARDS_GIB, GIB
 from labkit.memory import Dtype, Optimizer, StepConfig
-from labkit.planner.shapes import SHAPES
 from labkit.types import Method
 
 if TYPE_CHECKING:
@@ -26,30 +25,29 @@ if TYPE_CHECKING:
 
 
 def cards(text: str) -> tuple[int, int]:
-    """Read ``24`` or ``2x24``, cards of so many GiB: how many, and the bytes of each."""
-    found = re.fullmatch(r"(?:([1-9]\d{0,3})x)?(\d{1,4}(?:\.\d+)?)", text)
-    if not found or float(found[2]) <= 0:
+    """Read ``24``, ``t4`` or ``2x24``: how many cards, and the bytes of each."""
+    found = re.fullmatch(r"(?:([1-9]\d{0,3})x)?([\w.-]+)", text.lower())
+    gib = CARDS_GIB.get(found[2]) if found else None
+    if found and gib is None and re.fullmatch(r"\d{1,4}(?:\.\d+)?", found[2]):
+        gib = float(found[2])
+    if not found or not gib:
         raise typer.BadParameter(
-            f"{text!r} is not a number of cards; write 2x24 for two cards of 24 GiB, or 24 for one"
+            f"{text!r} is not a number of cards; write 2x24 for two cards of 24 GiB, 24 for one, "
+            f"or a card's name: {', '.join(CARDS_GIB)}"
         )
-    return int(found[1] or 1), int(float(found[2]) * GIB)
-
-
-def shape_name(text: str) -> str:
-    """Accept the name of a model whose shape is known."""
-    if text not in SHAPES:
-        known = ", ".join(SHAPES)
-        raise typer.BadParameter(f"there is no shape of {text!r}; choose one of {known}")
-    return text
+    return int(found[1] or 1), int(gib * GIB)
 
 
 def plan(
     context: typer.Context,
-    model: str = Option("Phi-3.5-mini-instruct", parser=shape_name, metavar="NAME"),
+    model: str = Option(
+        "Phi-3.5-mini-instruct",
+        help="a name of the course, a config.json, or a hub's organisation/name",
+    ),
     method: Method = "qlora",
     batch: int = Option(1, min=1, help="sequences a step, per card"),
     seq: int = Option(1024, min=1, help="tokens a sequence"),
-    gpus: str = Option("24", help="2x24: two cards of 24 GiB"),
+    gpus: str = Option("24", help=f"2x24: two cards of 24 GiB; or {', '.join(CARDS_GIB)}"),
     dtype: Dtype = "bf16",
     adapter_dtype: Dtype = "fp32",
     optimizer: Optimizer = "adamw",
@@ -77,18 +75,21 @@ def plan(
     change = None if predicted.fits(card) else fit.cheapest_change(shape, step, card)
     result = asdict(predicted) | {
         "peak_bytes": predicted.peak_bytes,
+        "range_bytes": predicted.range_bytes,
         "card_bytes": card,
         "fits": predicted.fits(card),
+        "may_fit": predicted.may_fit(card),
         "longest_sequence": fit.longest_sequence(shape, step, card),
         "largest_batch": fit.largest_batch(shape, step, card),
         "change": asdict(change) if change else None,
         "rehearsal": asdict(rehearsed) if rehearsed else None,
     }
     lines = [*_table(predicted, rehearsed), _verdict(predicted, card, change)]
-    lines.append(
-        "Otherwise unchanged, this card holds sequences up to "
-        f"{result['longest_sequence']:,} tokens, or batches up to {result['largest_batch']:,}."
-    )
+    if result["longest_sequence"]:
+        lines.append(
+            "Otherwise unchanged, this card holds sequences up to "
+            f"{result['longest_sequence']:,} tokens, or batches up to {result['largest_batch']:,}."
+        )
     print_result("\n".join(lines), result, as_json)
 
 
@@ -118,12 +119,14 @@ def _row(name: str, size: float, seen: int | None = None) -> str:
 
 
 def _verdict(plan: MemoryPlan, card: int, change: Change | None) -> str:
-    room = f"{plan.needed_bytes / GIB:.1f} of {card / GIB:g} GiB"
+    least, most = plan.range_bytes
+    room = f"{least / GIB:.1f} to {most / GIB:.1f} GiB of {card / GIB:g}"
     if plan.fits(card):
         return f"It fits: {room}."
+    verdict = "It may not fit" if plan.may_fit(card) else "It does not fit"
     if change is None:
-        return f"It does not fit ({room}), and no change of this list helps: use a larger card."
+        return f"{verdict} ({room}), and no change of this list helps: use a larger card."
     return (
-        f"It does not fit ({room}). The cheapest change that does: {', '.join(change.words)}; "
-        f"then {change.plan.needed_bytes / GIB:.1f} GiB."
+        f"{verdict} ({room}). The cheapest change that surely does: {', '.join(change.words)}; "
+        f"then {change.plan.range_bytes[1] / GIB:.1f} GiB at most."
     )

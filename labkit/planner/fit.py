@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import cast
 
 from labkit.memory import (
@@ -70,6 +71,33 @@ def step_of(
         answer_tokens=answer_tokens,
         autocast=cast(Dtype, short[formats.autocast]) if formats.autocast else None,
     )
+
+
+def for_card(
+    shape: ModelShape, config: TrainConfig, formats: Precision, card_bytes: int
+) -> tuple[TrainConfig, MemoryPlan]:
+    """Return the run with the rows at once and the checkpointing that a card holds, and its plan.
+
+    Fewer rows at once cost little, so they come before checkpointing, which runs each block twice.
+    What the run says already stays. Where nothing fits, the thriftiest run comes back.
+
+    Parameters
+    ----------
+    shape, config, formats
+        The model, the run, and its number formats.
+    card_bytes
+        What is free on the card.
+    """
+    sizes = [n for n in range(config.batch_size, 0, -1) if config.batch_size % n == 0]
+    rows_tried = [config.micro_batch] if config.micro_batch else sizes
+    for checkpointing, rows in product(sorted({config.checkpointing, True}), rows_tried):
+        run = replace(config, micro_batch=rows, checkpointing=checkpointing)
+        answers = max(1, run.max_tokens // ANSWER_SHARE)
+        step = step_of(run, formats, seq=run.max_tokens, answer_tokens=answers)
+        plan = predict(shape, step)
+        if plan.fits(card_bytes):
+            break
+    return run, plan
 
 
 def longest_sequence(shape: ModelShape, step: StepConfig, card_bytes: int) -> int:

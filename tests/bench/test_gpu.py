@@ -208,3 +208,36 @@ def test_steps_of_another_length_run_on_the_same_model(quick: None) -> None:
         point = bench.Point("tiny", replace(step, seq=16, checkpointing=checkpointing))
         assert built.measure(point)["weights"] == "random"
         assert built.model.is_gradient_checkpointing is checkpointing
+
+
+def test_the_page_puts_cards_side_by_side_and_is_what_the_records_say(tmp_path: Path) -> None:
+    committed = results.default_folder()
+    assert (committed / bench.PAGE).read_text(encoding="utf-8") == bench.page(committed)
+    assert "No card has been measured yet" in bench.page(tmp_path)
+    for name, seconds in (("A", 0.5), ("B", 0.25)):
+        step = next(bench.points(machine("NVIDIA L4")))
+        point = step.as_dict() | {"status": "measured", "weights": "random", "step_s": [seconds]}
+        point |= {"allocated_bytes": GIB, "predicted_peak_bytes": 2 * GIB}
+        results.record(f"gpu-{name.lower()}", {"points": [point]}, config={}, folder=tmp_path)
+        run = results.load(f"gpu-{name.lower()}", folder=tmp_path)
+        assert run is not None
+        run["hardware"]["gpu_name"] = name
+        path = tmp_path / f"gpu-{name.lower()}.json"
+        path.write_text(bench.results.json.dumps(run), encoding="utf-8")
+    header, _, row = bench.page(tmp_path).splitlines()[-3:]
+    assert header.index("A, ") < header.index("B, ")
+    assert "500 ms, 1.00 GiB (2.00 predicted) | 250 ms" in row
+
+
+@pytest.mark.parametrize("path", sorted(results.default_folder().glob("gpu-*.json")), ids=str)
+def test_a_cards_record_has_the_shape_that_lessons_read(path: Path) -> None:
+    run = results.load(path.stem)
+    assert run is not None and run["config"]["device"] == "cuda" and not run["config"]["trial"]
+    assert path.stem == bench.record_name(Hardware(**run["hardware"]))
+    for point in run["figures"]["points"]:
+        StepConfig(**point["step"] | {"targets": tuple(point["step"]["targets"])})
+        assert point["predicted_peak_bytes"] == sum(point["predicted_parts_bytes"].values())
+        if point["status"] == "measured":
+            assert point["weights"] in ("real", "random") and point["engine"] in ("loop", "trl")
+            assert 0 < point["allocated_bytes"] <= point["reserved_bytes"]
+            assert min(point["step_s"]) > 0 and point["first_step_s"] > 0

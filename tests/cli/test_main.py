@@ -153,7 +153,7 @@ def test_failed_work_is_one_line_on_stderr_and_exit_code_1(monkeypatch, capsys, 
     assert (str(error) or "Stopped") in said.err
 
 
-@pytest.mark.parametrize("words", [["plan", "--model", "gpt"], ["bench", "nothing"]])
+@pytest.mark.parametrize("words", [["plan", "--batch", "0"], ["bench", "nothing"]])
 def test_a_command_that_the_doors_do_not_accept_does_not_parse(words: list[str]) -> None:
     with pytest.raises((KeyError, UsageError)):
         parse(words)

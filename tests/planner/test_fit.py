@@ -55,7 +55,38 @@ def test_a_suggested_change_fits_and_none_of_it_is_needless(gib: int) -> None:
 
 def test_the_free_change_is_offered_first() -> None:
     start = StepConfig(method="lora", batch=4, seq=1024, checkpointing=True)
-    need = predict(PHI, start).needed_bytes
+    need = predict(PHI, start).range_bytes[1]
     change = fit.cheapest_change(PHI, start, need - 1)
     assert change is not None
     assert change.words == ("logits for the answer only (--answer-tokens 256)",)
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_a_whole_run_of_the_gpu_model_fits_a_t4(method, bf16) -> None:
+    from labkit.hardware import CARDS_GIB, Hardware
+    from labkit.train import precision
+    from labkit.types import TrainConfig
+
+    card = int(CARDS_GIB["t4"] * GIB)
+    machine = Hardware("CPU", 2, 12 * GIB, False, "T4", 1, card, bf16)
+    asked = TrainConfig("Phi-3.5-mini-instruct", method, batch_size=8)
+    config, plan = fit.for_card(PHI, asked, precision(method, machine), card)
+    assert plan.fits(card) and 8 % config.rows_at_once == 0 and config.batch_size == 8
+    if config.rows_at_once < 8:
+        more = replace(config, micro_batch=2 * config.rows_at_once)
+        step = fit.step_of(more, precision(method, machine), seq=1024, answer_tokens=256)
+        assert not predict(PHI, step).fits(card)
+
+
+def test_a_card_is_filled_with_rows_before_blocks_run_twice_and_a_wish_is_kept() -> None:
+    from labkit.types import Precision, TrainConfig
+
+    run = TrainConfig("Phi-3.5-mini-instruct", "qlora", batch_size=8)
+    formats = Precision("bfloat16")
+    large, _ = fit.for_card(PHI, run, formats, 79 * GIB)
+    assert (large.rows_at_once, large.checkpointing) == (8, False)
+    small, plan = fit.for_card(PHI, run, formats, 6 * GIB)
+    assert small.checkpointing and plan.fits(6 * GIB)
+    wished, _ = fit.for_card(PHI, replace(run, micro_batch=4, checkpointing=True), formats, GIB)
+    assert (wished.micro_batch, wished.checkpointing) == (4, True)

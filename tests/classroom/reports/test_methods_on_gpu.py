@@ -15,8 +15,6 @@ def point(method: str, seconds: float, **changes: Any) -> dict:
     return {
         "model": "Phi",
         "step": step,
-        "attention": "sdpa",
-        "compiled": False,
         "engine": "loop",
         "status": "measured",
         "step_s": [seconds, seconds, 99.0],
@@ -31,7 +29,7 @@ def card() -> dict:
     points = [
         point("lora", 1.0),
         point("qlora", 1.25, predicted_peak_bytes=90),
-        point("lora", 9.0, compiled=True),
+        point("lora", 9.0, engine="trl"),
         point("qlora", 5.0, checkpointing=True),
         point("lora", 2.0, batch=4, status="out of memory"),
         point("qlora", 2.0, batch=4),
