@@ -47,6 +47,16 @@ class LanguageModel:
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
+        self.stop_ids = self._stop_ids()
+
+    def _stop_ids(self) -> list[int]:
+        """Return where generation ends: the model's own tokens, and its template's end of turn."""
+        turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+        closing = self.tokenizer.apply_chat_template(turn, tokenize=False).rpartition("!")[2]
+        end_of_turn = self.tokenizer(closing.strip(), add_special_tokens=False)["input_ids"][:1]
+        known = self.model.generation_config.eos_token_id
+        known = [known] if isinstance(known, int) else known or [self.tokenizer.eos_token_id]
+        return sorted({*known, *end_of_turn})
 
     @property
     def device(self) -> torch.device:
@@ -152,6 +162,7 @@ class LanguageModel:
                 **encoded,
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
+                eos_token_id=self.stop_ids,
                 pad_token_id=self.tokenizer.pad_token_id,
                 streamer=streamer,
             )

@@ -432,3 +432,33 @@ def test_a_batch_that_does_not_fit_is_answered_in_halves(tiny_llm, monkeypatch) 
         torch.OutOfMemoryError("CUDA out of memory")))  # fmt: skip
     with pytest.raises(torch.OutOfMemoryError):
         tiny_llm.generate_batch(conversations[:1])
+
+
+PHI_TEMPLATE = (
+    "{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}<|end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% else %}{{ eos_token }}{% endif %}"
+)
+
+
+def test_phis_end_of_turn_is_learned_and_ends_an_answer(tiny_llm) -> None:
+    """Phi closes a turn with a token that is not its end of text (template: its hub page)."""
+    import copy
+
+    from labkit.training_data import encode
+    from labkit.types import IGNORED, Example
+
+    tokenizer = copy.deepcopy(tiny_llm.tokenizer)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|end|>"]})
+    tokenizer.chat_template = PHI_TEMPLATE
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    row = encode(Example(conversation("How much?"), "1.6 kg"), tokenizer, max_tokens=99)
+    learned = [label for label in row["labels"] if label != IGNORED]
+    assert tokenizer.decode(learned).startswith("1.6 kg<|end|>")
+    assert end != tokenizer.eos_token_id
+    llm = LanguageModel("phi", copy.deepcopy(tiny_llm.model), tokenizer)
+    assert llm.stop_ids == sorted({end, tiny_llm.tokenizer.eos_token_id})
+    llm.model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    llm.model.lm_head.register_forward_hook(
+        lambda *told: told[-1].index_fill(-1, told[-1].new_tensor([end]).long(), 1e4)
+    )
+    assert llm.generate(conversation("How much?")).n_new_tokens == 1

@@ -45,7 +45,7 @@ PREAMBLE = """# Training steps on cards
 
 Median step and allocated peak, the predicted peak beside it; made by `labkit bench gpu`. To add
 your card, clone the course on its machine and run `python -m labkit bench gpu --minutes 8` there
-(on Colab with `!` before it, after `!pip install bitsandbytes`; elsewhere after `pip install -e .`).
+(on Colab with `!` before it, after `!pip install bitsandbytes`; else after `pip install -e .`).
 It writes `data/results/gpu-YOUR-CARD.json` and this page: look at both, and send them as a pull
 request. They hold no name of yours and no path.
 """

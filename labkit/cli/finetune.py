@@ -77,7 +77,10 @@ def fitted(config: "TrainConfig", free_bytes: int, *, say: Callable[[str], None]
     from labkit import hardware, train
     from labkit.planner import fit, shapes
 
-    formats = train.precision(config.method, hardware.detect())
+    machine = hardware.detect()
+    formats = train.precision(config.method, machine)
+    if machine.n_gpus > 1:
+        say("One process trains on one card; torchrun starts one for each.")
     config, plan = fit.for_card(shapes.shape(config.model), config, formats, free_bytes)
     least, most = (size / hardware.GIB for size in plan.range_bytes)
     say(

@@ -97,3 +97,19 @@ def test_open_books_are_drawn_from_the_store_or_from_what_reranking_shows(
     assert asked["k"] == 2 and asked["seed"] == 3
     never_without = all(q.evidence for q in asked["questions"]) and asked.get("absent_share") == 0
     assert never_without is (data == "evidence")
+
+
+@pytest.mark.parametrize(("free_gib", "fits"), [(14.7, True), (3, False)])
+def test_a_run_is_fitted_to_the_card_and_it_is_said(monkeypatch, free_gib: float, fits) -> None:
+    from labkit import hardware
+    from labkit.hardware import GIB
+    from labkit.types import TrainConfig
+
+    card = hardware.Hardware("CPU", 2, 12 * GIB, False, "Tesla T4", 2, int(14.7 * GIB), False)
+    monkeypatch.setattr(hardware, "detect", lambda: card)
+    said: list[str] = []
+    asked = TrainConfig("Phi-3.5-mini-instruct", "qlora", batch_size=8)
+    config = door_finetune.fitted(asked, int(free_gib * GIB), say=said.append)
+    assert f"{free_gib:.1f} GiB free): {config.rows_at_once} of 8 rows at once" in said[1]
+    assert "torchrun starts one for each" in said[0], "there are two cards"
+    assert (said[-1].startswith("It may run out of memory")) is not fits
