@@ -86,6 +86,18 @@ def commands(run: dict) -> list[str]:
     return run["config"]["command"].split(" && ")
 
 
+def summary(run: dict) -> dict:
+    """Return what a program may want of a run: name, short figures, origin and commands."""
+    return {
+        "name": run["name"],
+        "system": name_of(run),
+        "figures": {key: run["figures"].get(key) for key in SHORT},
+        "date": run["date"],
+        "stale": why_stale(run),
+        "commands": commands(run),
+    }
+
+
 def in_words(runs: Sequence[dict]) -> str:
     """Return the runs as lines for a terminal, best first, each with the commands to repeat it."""
     if not runs:

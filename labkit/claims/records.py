@@ -132,9 +132,8 @@ class Records:
             for row in run["figures"]["runs"]:
                 yield f"{run['name']}/{row['n_examples']}/{row['noise']:g}", row["answers"]
         for run in self.matching(METHODS):
-            yield from (
-                (f"{run['name']}/{m}", run["figures"][m]["answers"]) for m in WHOLE[METHODS]
-            )
+            for method in WHOLE[METHODS]:
+                yield f"{run['name']}/{method}", run["figures"][method]["answers"]
 
     def cell(self, pattern: str) -> pd.DataFrame:
         """Return the answers of an exam, or of a part of a run as in ``methods-{model}/lora``."""

@@ -35,10 +35,8 @@ def outside_data(records: Records) -> Outcome:
 
 def house_language(records: Records) -> Outcome:
     """Judge C2: LoRA closed book minus RAG, in house format and in house terms."""
-    parts = {
-        "the house format": records.difference(runs.LORA, runs.RAG, "house_format"),
-        "the house terms": records.difference(runs.LORA, runs.RAG, "house_terms"),
-    }
+    metrics = {"the house format": "house_format", "the house terms": "house_terms"}
+    parts = {name: records.difference(runs.LORA, runs.RAG, m) for name, m in metrics.items()}
     return _gains(parts, condition="language means {parts}")
 
 

@@ -31,13 +31,11 @@ STEP = ["model", "step.checkpointing", "step.batch", "step.seq"]
 MOVING = ["rehearsed_parts_bytes.activations", "rehearsed_parts_bytes.logits"]
 
 
+Rule = Callable[[Interval], bool | None]
+
+
 def _compare(
-    records: Records,
-    one: str,
-    other: str,
-    rule: Callable[[Interval], bool | None],
-    *,
-    seeds: int = SEEDS,
+    records: Records, one: str, other: str, rule: Rule, *, seeds: int = SEEDS
 ) -> tuple[bool | None, str]:
     """Return whether a rule holds for the difference of two cells, and what it rests on, in words.
 
@@ -157,16 +155,14 @@ def repaired(records: Records) -> Outcome:
     return of_parts({"": damaged and mended}, finding, condition="")
 
 
-def cards_needed(
-    method: Method, card_gib: int, *, dtype: Dtype = "bf16", model: str = "Llama-3.1-70B"
-) -> int | None:
-    """Return how many cards one step takes, everything sharded; ``None`` beyond ``MOST_CARDS``.
+def cards_needed(method: Method, card_gib: int, *, dtype: Dtype = "bf16") -> int | None:
+    """Return how many cards a step of a 70B takes, all sharded; ``None`` beyond ``MOST_CARDS``.
 
     One sequence of 2048 tokens a card, with checkpointing, which is the thriftiest usual step.
     """
     for n_gpus in range(1, MOST_CARDS + 1):
         step = StepConfig(method=method, n_gpus=n_gpus, seq=2048, checkpointing=True, dtype=dtype)
-        if fit.predict(shape(model), step).fits(card_gib * GIB):
+        if fit.predict(shape("Llama-3.1-70B"), step).fits(card_gib * GIB):
             return n_gpus
     return None
 

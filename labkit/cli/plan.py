@@ -15,12 +15,11 @@ from typer import Option
 
 from labkit.cli.common import JSON, print_result
 from labkit.hardware import GIB
-from labkit.memory import Dtype, Optimizer, StepConfig
+from labkit.memory import Dtype, MemoryPlan, Optimizer, StepConfig
 from labkit.planner.shapes import SHAPES
 from labkit.types import Method
 
 if TYPE_CHECKING:
-    from labkit.memory import MemoryPlan
     from labkit.planner.fit import Change
     from labkit.planner.rehearsal import Rehearsal
 
@@ -84,11 +83,12 @@ def plan(
         "change": asdict(change) if change else None,
         "rehearsal": asdict(rehearsed) if rehearsed else None,
     }
-    lines = [*_table(predicted, rehearsed), _verdict(predicted, card, change)]
-    lines.append(
+    lines = [
+        *_table(predicted, rehearsed),
+        _verdict(predicted, card, change),
         "Otherwise unchanged, this card holds sequences up to "
-        f"{result['longest_sequence']:,} tokens, or batches up to {result['largest_batch']:,}."
-    )
+        f"{result['longest_sequence']:,} tokens, or batches up to {result['largest_batch']:,}.",
+    ]
     print_result("\n".join(lines), result, as_json)
 
 

@@ -409,7 +409,7 @@ def test_the_committed_page_is_what_the_records_say() -> None:
 
 
 def test_every_command_a_verdict_waits_for_is_one_the_doors_accept() -> None:
-    from labkit.cli.main import parse
+    from cli.doors import parse
 
     for told in verdict_records.COMMANDS.values():
         for command in told.split(" && "):
