@@ -127,14 +127,10 @@ def _traits(case: Case) -> list[tuple[str, bool, tuple[str, ...], Judge]]:
     ]
 
 
-def _for(remedy: Remedy, speaks: bool) -> Votes:
-    return {remedy: True} if speaks else {}
-
-
 def _facts(case: Case, records: Records) -> tuple[str, Votes]:
     gain = records.difference(runs.RAG, runs.BASE)
     told = f"RAG minus closed book, right answers: {gain.in_points()}"
-    return told, _for("RAG", gain.low > 0)
+    return told, {"RAG": True} if gain.low > 0 else {}
 
 
 def _changes(case: Case, records: Records) -> tuple[str, Votes]:
@@ -148,14 +144,14 @@ def _changes(case: Case, records: Records) -> tuple[str, Votes]:
         f"{figures['reingest_s']:.1f} s; new value found first {before} → {after}, with a rule "
         f"that newer wins {ruled}; training again: {seconds}"
     )
-    return told, _for("RAG", ruled.low > before.high)
+    return told, {"RAG": True} if ruled.low > before.high else {}
 
 
 def _traceable(case: Case, records: Records) -> tuple[str, Votes]:
     figures = records.figures(runs.RAG)
     right, cited = (Interval.of(figures[f"citation_{name}"]) for name in ("precision", "recall"))
     told = f"of its citations {right} are right; of the evidence {cited} is cited"
-    return told, _for("RAG", right.low > 0.5)
+    return told, {"RAG": True} if right.low > 0.5 else {}
 
 
 def _language(case: Case, records: Records) -> tuple[str, Votes]:
@@ -163,7 +159,7 @@ def _language(case: Case, records: Records) -> tuple[str, Votes]:
     words = records.difference(runs.LORA, runs.RAG, "house_terms")
     told = f"LoRA minus RAG: format {gain.in_points()}, words {words.in_points()}"
     sure = max(gain.low, words.low) > 0 and min(gain.high, words.high) >= 0
-    return told, _for("fine-tuning", sure)
+    return told, {"fine-tuning": True} if sure else {}
 
 
 def _examples(case: Case, records: Records) -> tuple[str, Votes]:
@@ -175,7 +171,7 @@ def _examples(case: Case, records: Records) -> tuple[str, Votes]:
         right = bootstrap_mean(records.cell(f"{runs.DATA_SIZE}/{close}/0")["exact_match"])
         told += f"; a shorter training, on {close} examples: {right} right"
         speaks = speaks and close > 0
-    return told, _for("fine-tuning", speaks)
+    return told, {"fine-tuning": True} if speaks else {}
 
 
 def _latency(case: Case, records: Records) -> tuple[str, Votes]:

@@ -63,16 +63,14 @@ def write(folder: Path | None = None) -> Path:
 
 def render(runs: Sequence[dict]) -> str:
     """Return the runs as a markdown page: exact match by kind, other metrics, retrieval, origin."""
-    board = table(runs)
-    kinds = board[["system", *KINDS, "exact_match"]].rename(columns={"exact_match": "all"})
-    behaviour = board.drop(columns="exact_match").rename(columns=METRICS)
-    origin = board.assign(command="`" + board["command"] + "`")
+    board = table(runs).rename(columns=METRICS | {"exact_match": "all"})
+    board["command"] = "`" + board["command"] + "`"
     searched = [run["figures"]["retrieval"] for run in runs if run["figures"].get("retrieval")]
     sections = [
-        ("Exact match by kind of question", kinds),
-        ("How the answers behave", behaviour[["system", *list(METRICS.values())[1:]]]),
+        ("Exact match by kind of question", board[["system", *KINDS, "all"]]),
+        ("How the answers behave", board[["system", *list(METRICS.values())[1:]]]),
         *(("Retrieval: is the evidence among the hits?", _retrieval(one)) for one in searched[:1]),
-        ("Where the rows come from", origin[["system", "date", "machine", "command"]]),
+        ("Where the rows come from", board[["system", "date", "machine", "command"]]),
     ]
     parts = [
         f"## {title}\n\n{results.table(list(part), part.to_numpy().tolist())}"
