@@ -1,7 +1,7 @@
 """The thirteen claims, and the rules for those about answers: small pure functions of records.
 
-Knows: which numbers decide, and where the line is drawn; the rules about training
-are in ``rules_training``. Does not know: how a verdict is shown (``verdicts``) or measured.
+Knows: which numbers decide, and where the line is drawn; the rules about training are in
+``rules_training``. Does not know: how a verdict is shown (``verdicts``) or measured.
 An interval decides, never a mean; one that holds zero and a difference that matters cannot tell.
 """
 

@@ -82,10 +82,9 @@ def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 
 def render(verdicts: Sequence[Verdict]) -> str:
     """Return the verdicts as a markdown page; name and verdict are bold."""
-    page = table(verdicts).assign(
-        claim=lambda rows: rows["claim"].str.replace(r"^(\S+)", r"**\1**", regex=True),
-        verdict=lambda rows: "**" + rows["verdict"] + "**",
-    )
+    page = table(verdicts)
+    page["claim"] = page["claim"].str.replace(r"^(\S+)", r"**\1**", regex=True)
+    page["verdict"] = "**" + page["verdict"] + "**"
     return f"{HEAD}\n{results.table(list(page), page.to_numpy().tolist())}\n"
 
 
@@ -96,8 +95,8 @@ def in_words(verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def write(verdicts: Sequence[Verdict], *, folder: Path | None = None) -> Path:
+def write(verdicts: Sequence[Verdict]) -> Path:
     """Write the page of verdicts beside the recorded runs and return its path."""
-    path = (folder or results.default_folder()) / FILE_NAME
+    path = results.default_folder() / FILE_NAME
     results.write_atomically(path, render(verdicts))
     return path
