@@ -127,8 +127,9 @@ def test_the_recorded_command_is_one_that_the_command_line_accepts(
 ) -> None:
     import shlex
 
+    from cli.doors import parse
+
     from labkit import catalogue
-    from labkit.cli.main import parse
 
     small = catalogue.card(catalogue.SMALL_MODEL)
     monkeypatch.setitem(catalogue.CATALOGUE, "Tiny-1", small)

@@ -8,14 +8,11 @@ Used by lessons 01 and 09.
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from labkit import results, settings
-from labkit.claims.verdicts import State
-
-if TYPE_CHECKING:
-    from labkit.claims.verdicts import Verdict
+from labkit.claims.outcomes import State
+from labkit.claims.verdicts import Verdict
 
 FILE_NAME = "bets.json"
 CHOICES: tuple[State, ...] = get_args(State)[:3]
@@ -23,7 +20,7 @@ NAMES = tuple(f"C{number}" for number in range(1, 14))
 BELIEVER: dict[str, State] = {name: "holds" for name in NAMES}
 
 
-def place(bets: Mapping[str, str], *, folder: Path | None = None) -> dict[str, State]:
+def place(bets: Mapping[str, str]) -> dict[str, State]:
     """Keep these bets beside the earlier ones and return all thirteen.
 
     Parameters
@@ -32,8 +29,6 @@ def place(bets: Mapping[str, str], *, folder: Path | None = None) -> dict[str, S
         ``{"C1": "holds", …}``: ``"holds"``, ``"holds only if"`` or ``"does not hold here"``. A
         claim that is left out keeps its earlier bet, or the default: whoever believes everything
         bets that it holds.
-    folder
-        Where the file lies; ``settings.state_dir()`` unless given.
 
     Raises
     ------
@@ -41,14 +36,14 @@ def place(bets: Mapping[str, str], *, folder: Path | None = None) -> dict[str, S
         If there is no such claim or choice; nothing is written then.
     """
     _refuse_unknown(bets)
-    whole = load(folder=folder) | dict(bets)
+    whole = load() | dict(bets)
     if bets and not settings.static():
-        path = (folder or settings.state_dir()) / FILE_NAME
-        results.write_atomically(path, json.dumps(whole, indent=1) + "\n")
+        text = json.dumps(whole, indent=1) + "\n"
+        results.write_atomically(settings.state_dir() / FILE_NAME, text)
     return whole  # type: ignore[return-value]
 
 
-def load(*, folder: Path | None = None) -> dict[str, State]:
+def load() -> dict[str, State]:
     """Return all thirteen bets: the kept ones, and the default where none was placed.
 
     Raises
@@ -56,10 +51,8 @@ def load(*, folder: Path | None = None) -> dict[str, State]:
     ValueError
         If the file is damaged.
     """
-    if settings.static():
-        return dict(BELIEVER)
-    path = (folder or settings.state_dir()) / FILE_NAME
-    if not path.is_file():
+    path = settings.state_dir() / FILE_NAME
+    if settings.static() or not path.is_file():
         return dict(BELIEVER)
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
@@ -76,7 +69,7 @@ def settle(bet: str, state: str) -> str:
     return "won" if bet == state else "lost"
 
 
-def table(bets: Mapping[str, str], verdicts: Sequence["Verdict"], *, reveal: bool = True) -> str:
+def table(bets: Mapping[str, str], verdicts: Sequence[Verdict], *, reveal: bool = True) -> str:
     """Return the bets beside the verdicts, as markdown; ``reveal=False`` hides the verdicts."""
     head = ["", "claim", "your bet", "verdict", "measured", "bet"][: 6 if reveal else 3]
     rows = []

@@ -10,19 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from labkit import catalogue, results
-from labkit.claims.records import (
-    BASE,
-    BOTH,
-    COMMANDS,
-    DATA_SIZE,
-    GRID,
-    LORA,
-    RAG,
-    SEARCH,
-    SIDE_EFFECTS,
-    UPDATES,
-)
-from labkit.claims.verdicts import Records
+from labkit.claims import records as runs
+from labkit.claims.records import Records
 from labkit.hardware import GIB
 from labkit.measure import bootstrap_mean
 from labkit.types import Interval
@@ -62,6 +51,12 @@ class Reason:
     votes: Votes = field(default_factory=dict)
     origin: str = ""
 
+    @property
+    def direction(self) -> str:
+        """Return what the reason speaks for and against, in words."""
+        told = (name if speaks else f"against {name}" for name, speaks in self.votes.items())
+        return ", ".join(told) or "–"
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -85,11 +80,7 @@ def advise(case: Case, records: Records) -> Advice:
     """
     reasons = tuple(_reasons(case, records))
     votes = {vote for reason in reasons for vote in reason.votes.items()}
-    chosen = [
-        remedy
-        for remedy in get_args(Remedy)
-        if (remedy, True) in votes and (remedy, False) not in votes
-    ]
+    chosen = [one for one in get_args(Remedy) if (one, True) in votes and (one, False) not in votes]
     return Advice(" plus ".join(chosen) or "measure first", reasons)
 
 
@@ -101,15 +92,7 @@ def table(advice: Advice) -> str:
 
 def rows(advice: Advice) -> list[list[str]]:
     """Return the reasons as rows of text: trait, direction, measurement, origin."""
-    return [
-        [reason.trait, _direction(reason.votes), reason.measured, reason.origin or "–"]
-        for reason in advice.reasons
-    ]
-
-
-def _direction(votes: Votes) -> str:
-    told = (remedy if speaks else f"against {remedy}" for remedy, speaks in votes.items())
-    return ", ".join(told) or "–"
+    return [[one.trait, one.direction, one.measured, one.origin or "–"] for one in advice.reasons]
 
 
 def _reasons(case: Case, records: Records) -> Iterator[Reason]:
@@ -117,7 +100,7 @@ def _reasons(case: Case, records: Records) -> Iterator[Reason]:
     for trait, applies, needs, judge in _traits(case):
         lacking = [pattern for pattern in needs if not records.matching(pattern)]
         if applies and lacking:
-            yield Reason(trait, f"{NOT_YET}: {COMMANDS[lacking[0]].split(' && ')[-1]}")
+            yield Reason(trait, f"{NOT_YET}: {runs.COMMANDS[lacking[0]].split(' && ')[-1]}")
         elif applies:
             machines = [(run["hardware"], run["date"]) for run in records.matching(needs[0])]
             origins = (f"{m['gpu_name'] or m['cpu_name']}, {date}" for m, date in machines)
@@ -129,73 +112,71 @@ Judge = Callable[[Case, Records], tuple[str, Votes]]
 
 def _traits(case: Case) -> list[tuple[str, bool, tuple[str, ...], Judge]]:
     """Return each trait, whether the case has it, the runs that it needs, and who judges them."""
+    n = case.n_examples
     card = f"a GPU of {case.gpu_gib:g} GiB" if case.gpu_gib else "no GPU"
+    language = "answers in house format and house words"
     return [
-        ("the answers stand in documents", case.facts_in_documents, (RAG, BASE), _facts),
-        (f"the facts change {case.changes}", case.changes != "never", (UPDATES,), _changes),
-        ("every answer needs a source", case.traceable, (RAG,), _traceable),
-        ("answers in house format and house words", case.house_language, (LORA, RAG), _language),
-        (f"{case.n_examples} examples to train on", case.n_examples > 0, (BOTH, RAG), _examples),
-        (f"at most {case.max_seconds:g} s an answer", True, (RAG, BASE), _latency),
-        (f"{case.n_passages:,} passages", True, (SEARCH,), _size),
-        (card, True, (GRID,), _hardware),
+        ("the answers stand in documents", case.facts_in_documents, (runs.RAG, runs.BASE), _facts),
+        (f"the facts change {case.changes}", case.changes != "never", (runs.UPDATES,), _changes),
+        ("every answer needs a source", case.traceable, (runs.RAG,), _traceable),
+        (language, case.house_language, (runs.LORA, runs.RAG), _language),
+        (f"{n} examples to train on", n > 0, (runs.BOTH, runs.RAG), _examples),
+        (f"at most {case.max_seconds:g} s an answer", True, (runs.RAG, runs.BASE), _latency),
+        (f"{case.n_passages:,} passages", True, (runs.SEARCH,), _size),
+        (card, True, (runs.GRID,), _hardware),
     ]
 
 
-def _for(remedy: Remedy, speaks: bool) -> Votes:
-    return {remedy: True} if speaks else {}
-
-
 def _facts(case: Case, records: Records) -> tuple[str, Votes]:
-    gain = records.difference(RAG, BASE)
+    gain = records.difference(runs.RAG, runs.BASE)
     told = f"RAG minus closed book, right answers: {gain.in_points()}"
-    return told, _for("RAG", gain.low > 0)
+    return told, {"RAG": True} if gain.low > 0 else {}
 
 
 def _changes(case: Case, records: Records) -> tuple[str, Votes]:
-    figures = records.figures(UPDATES)
+    figures = records.figures(runs.UPDATES)
     states = (figures["states"][name] for name in ("before", "after", "newer wins"))
     before, after, ruled = (Interval.of(state["first_new"]) for state in states)
-    tuned = records.matching(SIDE_EFFECTS)
+    tuned = records.matching(runs.SIDE_EFFECTS)
     seconds = f"{tuned[0]['figures']['trained']['retrain_s']:.0f} s" if tuned else NOT_YET
     told = (
         f"{figures['bulletins']['n_documents']} new documents taken in within "
         f"{figures['reingest_s']:.1f} s; new value found first {before} → {after}, with a rule "
         f"that newer wins {ruled}; training again: {seconds}"
     )
-    return told, _for("RAG", ruled.low > before.high)
+    return told, {"RAG": True} if ruled.low > before.high else {}
 
 
 def _traceable(case: Case, records: Records) -> tuple[str, Votes]:
-    figures = records.figures(RAG)
+    figures = records.figures(runs.RAG)
     right, cited = (Interval.of(figures[f"citation_{name}"]) for name in ("precision", "recall"))
     told = f"of its citations {right} are right; of the evidence {cited} is cited"
-    return told, _for("RAG", right.low > 0.5)
+    return told, {"RAG": True} if right.low > 0.5 else {}
 
 
 def _language(case: Case, records: Records) -> tuple[str, Votes]:
-    gain = records.difference(LORA, RAG, "house_format")
-    words = records.difference(LORA, RAG, "house_terms")
+    gain = records.difference(runs.LORA, runs.RAG, "house_format")
+    words = records.difference(runs.LORA, runs.RAG, "house_terms")
     told = f"LoRA minus RAG: format {gain.in_points()}, words {words.in_points()}"
     sure = max(gain.low, words.low) > 0 and min(gain.high, words.high) >= 0
-    return told, _for("fine-tuning", sure)
+    return told, {"fine-tuning": True} if sure else {}
 
 
 def _examples(case: Case, records: Records) -> tuple[str, Votes]:
-    gain = records.difference(BOTH, RAG)
+    gain = records.difference(runs.BOTH, runs.RAG)
     told, speaks = f"RAG with LoRA minus RAG alone: {gain.in_points()}", gain.low > 0
-    if records.matching(DATA_SIZE):
-        sizes = {run["n_examples"] for run in records.figures(DATA_SIZE)["runs"]}
+    if records.matching(runs.DATA_SIZE):
+        sizes = {run["n_examples"] for run in records.figures(runs.DATA_SIZE)["runs"]}
         close = max(n for n in sizes if n <= case.n_examples)
-        right = bootstrap_mean(records.cell(f"{DATA_SIZE}/{close}/0")["exact_match"])
+        right = bootstrap_mean(records.cell(f"{runs.DATA_SIZE}/{close}/0")["exact_match"])
         told += f"; a shorter training, on {close} examples: {right} right"
         speaks = speaks and close > 0
-    return told, _for("fine-tuning", speaks)
+    return told, {"fine-tuning": True} if speaks else {}
 
 
 def _latency(case: Case, records: Records) -> tuple[str, Votes]:
     """Hold each remedy's recorded seconds against the wish; the base stands in for a tuned one."""
-    cells = {"closed book": BASE, "RAG": RAG, "fine-tuned, closed book": LORA}
+    cells = {"closed book": runs.BASE, "RAG": runs.RAG, "fine-tuned, closed book": runs.LORA}
     seconds = {
         name: run["figures"]["wall_s"] / run["config"]["n_questions"]
         for name, pattern in cells.items()
@@ -209,24 +190,23 @@ def _latency(case: Case, records: Records) -> tuple[str, Votes]:
 
 
 def _size(case: Case, records: Records) -> tuple[str, Votes]:
-    runs = sorted(records.matching(SEARCH), key=lambda run: run["config"]["n"])
-    run = next((run for run in runs if run["config"]["n"] >= case.n_passages), runs[-1])
-    slowest_s = max(one["p50_s"] for one in run["figures"]["runs"]["LanceDB flat"]["searches"])
-    told = f"exact search among {run['config']['n']:,}: {1000 * slowest_s:.0f} ms a query"
-    more = f"; more passages: {NOT_YET}" if case.n_passages > run["config"]["n"] else ""
-    return told + more, {}
+    sizes = {run["config"]["n"]: run["figures"]["runs"] for run in records.matching(runs.SEARCH)}
+    n = min((n for n in sizes if n >= case.n_passages), default=max(sizes))
+    slowest_s = max(one["p50_s"] for one in sizes[n]["LanceDB flat"]["searches"])
+    more = f"; more passages: {NOT_YET}" if case.n_passages > n else ""
+    return f"exact search among {n:,}: {1000 * slowest_s:.0f} ms a query{more}", {}
 
 
 def _hardware(case: Case, records: Records) -> tuple[str, Votes]:
-    peaks = {}
-    for point in records.figures(GRID)["points"]:
-        step = point["step"]
-        if (step["method"], step["seq"], step["checkpointing"]) == ("qlora", 2048, True):
-            peaks[point["model"]] = point["rehearsed_peak_bytes"] / GIB
-    fits = {model: gib for model, gib in peaks.items() if gib <= case.gpu_gib}
+    step = {"method": "qlora", "seq": 2048, "checkpointing": True}.items()
+    peaks = sorted(
+        (point["rehearsed_peak_bytes"] / GIB, point["model"])
+        for point in records.figures(runs.GRID)["points"]
+        if step <= point["step"].items()
+    )
+    fits = [one for one in peaks if one[0] <= case.gpu_gib]
     if not fits:
-        small = catalogue.SMALL_MODEL
-        least = min(peaks.values())
+        least, small = peaks[0][0], catalogue.SMALL_MODEL
         return f"QLoRA needs {least:.1f} GiB or more beyond {small}, which trains on a CPU", {}
-    largest = max(fits, key=fits.__getitem__)
-    return f"QLoRA of {largest} fits: {fits[largest]:.1f} GiB rehearsed, 1 × 2048 tokens", {}
+    gib, largest = fits[-1]
+    return f"QLoRA of {largest} fits: {gib:.1f} GiB rehearsed, 1 × 2048 tokens", {}

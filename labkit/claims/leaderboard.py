@@ -8,16 +8,15 @@ Every lesson adds a row; nothing else writes ``data/results/LEADERBOARD.md``.
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from labkit import results
 from labkit.claims import verdicts
 from labkit.claims.records import why_stale
+from labkit.evaluate import SHOWN
 from labkit.hardware import GIB
 from labkit.types import KINDS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FILE_NAME = "LEADERBOARD.md"
 HEAD = f"""# Leaderboard
@@ -25,16 +24,8 @@ HEAD = f"""# Leaderboard
 Written by `{verdicts.WRITE_COMMAND}` from the recorded runs beside this file; not edited by hand.
 Shares in percent with the bootstrap 95 % interval over questions in brackets.
 """
-METRICS = {
-    "exact_match": "right",
-    "house_format": "house format",
-    "citation_precision": "citation precision",
-    "citation_recall": "citation recall",
-    "abstention_precision": "abstention precision",
-    "abstention_recall": "abstention recall",
-    "false_abstention": "refused although answerable",
-    "wrong_but_confident": "wrong but confident",
-}
+METRICS = {key: label for key, label in SHOWN.items() if key != "house_terms"}
+METRICS["exact_match"] = "right"
 SHORT = ["exact_match", "wrong_but_confident", "house_format", "citation_precision",
          "abstention_recall"]  # fmt: skip
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}
@@ -42,14 +33,12 @@ table{border-collapse:collapse;display:block;overflow-x:auto}
 td,th{padding:.3rem .6rem;border-bottom:1px solid #ccc;text-align:left;vertical-align:top}"""
 
 
-def table(runs: Sequence[dict]) -> "pd.DataFrame":
+def table(runs: Sequence[dict]) -> pd.DataFrame:
     """Return one row a run, in their order: shares as text by kind and by metric, and its origin.
 
     Columns: ``system``, the kinds, the keys of ``METRICS``, ``date`` (with the reason where the
     record is stale), ``machine``, ``command``.
     """
-    import pandas as pd
-
     rows = []
     for run in runs:
         shares = run["figures"] | run["figures"]["by_kind"]
@@ -74,16 +63,14 @@ def write(folder: Path | None = None) -> Path:
 
 def render(runs: Sequence[dict]) -> str:
     """Return the runs as a markdown page: exact match by kind, other metrics, retrieval, origin."""
-    board = table(runs)
-    kinds = board[["system", *KINDS, "exact_match"]].rename(columns={"exact_match": "all"})
-    behaviour = board.drop(columns="exact_match").rename(columns=METRICS)
-    origin = board.assign(command="`" + board["command"] + "`")
+    board = table(runs).rename(columns=METRICS | {"exact_match": "all"})
+    board["command"] = "`" + board["command"] + "`"
     searched = [run["figures"]["retrieval"] for run in runs if run["figures"].get("retrieval")]
     sections = [
-        ("Exact match by kind of question", kinds),
-        ("How the answers behave", behaviour[["system", *list(METRICS.values())[1:]]]),
+        ("Exact match by kind of question", board[["system", *KINDS, "all"]]),
+        ("How the answers behave", board[["system", *list(METRICS.values())[1:]]]),
         *(("Retrieval: is the evidence among the hits?", _retrieval(one)) for one in searched[:1]),
-        ("Where the rows come from", origin[["system", "date", "machine", "command"]]),
+        ("Where the rows come from", board[["system", "date", "machine", "command"]]),
     ]
     parts = [
         f"## {title}\n\n{results.table(list(part), part.to_numpy().tolist())}"
@@ -95,6 +82,18 @@ def render(runs: Sequence[dict]) -> str:
 def commands(run: dict) -> list[str]:
     """Return the commands that repeat a run, in order: fine-tuning first where there was any."""
     return run["config"]["command"].split(" && ")
+
+
+def summary(run: dict) -> dict:
+    """Return what a program may want of a run: name, short figures, origin and commands."""
+    return {
+        "name": run["name"],
+        "system": name_of(run),
+        "figures": {key: run["figures"].get(key) for key in SHORT},
+        "date": run["date"],
+        "stale": why_stale(run),
+        "commands": commands(run),
+    }
 
 
 def in_words(runs: Sequence[dict]) -> str:
@@ -114,8 +113,6 @@ def in_words(runs: Sequence[dict]) -> str:
 
 def page(runs: Sequence[dict], judged: Sequence[verdicts.Verdict] = ()) -> str:
     """Return runs and verdicts as one HTML page that loads nothing; every text is escaped."""
-    import pandas as pd
-
     if not runs:
         raise ValueError(in_words(runs))
     board = table(runs)[["system", *SHORT, "date", "command"]].rename(columns=METRICS)
@@ -137,10 +134,8 @@ def html(title: str, body: str) -> str:
     )
 
 
-def _retrieval(modes: dict) -> "pd.DataFrame":
+def _retrieval(modes: dict) -> pd.DataFrame:
     """Return hit@1 and hit@5 by kind, one row a way of searching."""
-    import pandas as pd
-
     return pd.DataFrame(
         {"search": f"{mode}, hit@{k}"}
         | {kind: share_text(by_kind[kind][metric]) for kind in (*KINDS, "all") if kind in by_kind}

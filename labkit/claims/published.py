@@ -4,20 +4,7 @@ Knows: what others have reported on LoRA and QLoRA. Does not know: anything of o
 Used by lesson 08.
 """
 
-from dataclasses import dataclass
-
 from labkit.results import table
-
-
-@dataclass(frozen=True)
-class Cited:
-    """One published result, for one claim."""
-
-    claim: str
-    setting: str
-    result: str
-    source: str
-
 
 RASCHKA = "S. Raschka 2023, Practical tips for finetuning LLMs using LoRA"
 LITGPT = "LitGPT, resource tables"
@@ -32,17 +19,18 @@ QWEN_RATIOS = [(256, 2.5), (512, 2.0), (1024, 1.25), (2048, 1.35), (4096, 1.15),
 # Seconds of one run, LoRA and QLoRA, Llama-2-7B on an A100.
 RASCHKA_S = (6685.75, 10059.53)
 
+# For which claim, in what setting, the result, and its source.
 CITED = (
-    Cited("C8", "Llama-3.2-3B, MetaMathQA", "LoRA 47.8 %, 942 s; full 47.2 %, 2147 s", PEFT),
-    Cited("C8", "phi-2, GSM8K", "full 66.8, LoRA 64.8, QLoRA 60.2", LOFTQ),
-    Cited("C9", "Llama-3.2-3B, MetaMathQA", "full 36.2 GiB → LoRA 20.8 GiB", PEFT),
-    Cited("C10", "Llama-2-7B, A100", "LoRA 21.33 GB → QLoRA 14.18 GB", RASCHKA),
-    Cited("C10", "Llama-2-7B, reserved", "LoRA 15.57 GB → QLoRA 9.29 GB", TORCHTUNE),
-    Cited("C10", "65B", "from over 780 GB to under 48 GB", QLORA),
-    Cited("C11", "Llama-2-7B, A100", "6685.75 s → 10059.53 s", RASCHKA),
-    Cited("C11", "phi-1.5, 3B, 7B, 13B, A100", "+9 %, +47 %, +56 %, +100 % time", LITGPT),
-    Cited("C11", "Qwen-7B, A100, 256 to 8192 tokens", "2.5 × falling to 1.05 ×", QWEN),
-    Cited("C12", "phi-2, GSM8K", "LoRA 64.8, QLoRA 60.2, LoftQ 64.1", LOFTQ),
+    ("C8", "Llama-3.2-3B, MetaMathQA", "LoRA 47.8 %, 942 s; full 47.2 %, 2147 s", PEFT),
+    ("C8", "phi-2, GSM8K", "full 66.8, LoRA 64.8, QLoRA 60.2", LOFTQ),
+    ("C9", "Llama-3.2-3B, MetaMathQA", "full 36.2 GiB → LoRA 20.8 GiB", PEFT),
+    ("C10", "Llama-2-7B, A100", "LoRA 21.33 GB → QLoRA 14.18 GB", RASCHKA),
+    ("C10", "Llama-2-7B, reserved", "LoRA 15.57 GB → QLoRA 9.29 GB", TORCHTUNE),
+    ("C10", "65B", "from over 780 GB to under 48 GB", QLORA),
+    ("C11", "Llama-2-7B, A100", "6685.75 s → 10059.53 s", RASCHKA),
+    ("C11", "phi-1.5, 3B, 7B, 13B, A100", "+9 %, +47 %, +56 %, +100 % time", LITGPT),
+    ("C11", "Qwen-7B, A100, 256 to 8192 tokens", "2.5 × falling to 1.05 ×", QWEN),
+    ("C12", "phi-2, GSM8K", "LoRA 64.8, QLoRA 60.2, LoftQ 64.1", LOFTQ),
 )
 
 
@@ -54,9 +42,5 @@ def cited_table(*claims: str) -> str:
     >>> cited_table("C9").count("PEFT")
     1
     """
-    rows = [
-        [cited.claim, cited.setting, cited.result, f"cited: {cited.source}"]
-        for cited in CITED
-        if cited.claim in claims
-    ]
+    rows = [[*told, f"cited: {source}"] for *told, source in CITED if told[0] in claims]
     return table(["claim", "model and setting", "published", "source"], rows)

@@ -11,20 +11,18 @@ holds ``figures["runs"]``, each with ``n_examples``, ``noise`` (a share) and ``a
 ``side-effects-MODEL`` has ``figures["trained"]["retrain_s"]``: what training the reader took.
 """
 
+import fnmatch
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from labkit import answer_metrics, catalogue, evaluate, exam, hardware, results
+import pandas as pd
+
+from labkit import catalogue, evaluate, exam, hardware, results
+from labkit.answer_metrics import score_answer
 from labkit.measure import paired_difference
 from labkit.types import AnswerScore, Interval
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BASE, RAG = "exam-base-{model}", "exam-rag-{model}"
 LORA, BOTH = "exam-lora-{model}", "exam-both-{model}"
@@ -33,35 +31,32 @@ METHODS, DATA_SIZE = "methods-{model}", "data-size-{model}"
 SIDE_EFFECTS, UPDATES = "side-effects-{model}", "updates-{model}"
 VARIANTS, GRID, CARDS, SEARCH = "bench-rag-variants", "rehearsal-grid", "gpu-*", "bench-retrieval-*"
 # A run that a kill cut short counts once it has all of these.
-WHOLE = {METHODS: ("base", "full", "lora", "qlora", "nf4")}
+WHOLE = {METHODS: {"base", "full", "lora", "qlora", "nf4"}}
 
 MATTERS = 0.05  # the smallest difference in the exam that would change what anybody does
 CLOSE = f"at most {100 * MATTERS:.0f} points below"
 QUESTIONS, SEEDS = 100, 2  # what a verdict on a training takes, at least
-
-# Each exam is sat by a model that was trained for it: with the books closed, or for reading.
-TRAINED_FOR = {
-    "lora": ("reciter", "--data both-books --epochs 2"),
-    "both": ("reader", "--data contrast -k 2 --rerank --batch 4 --epochs 2"),
-}
+READER = "--data contrast -k 2 --rerank --batch 4 --epochs 2"
 
 
-def _exam(system: str, method: str = "lora") -> str:
-    name, recipe = TRAINED_FOR[system]
-    out = f"adapters/{name}" + ("" if method == "lora" else f"-{method}")
-    tune = f"python -m labkit finetune --method {method} {recipe} --out {out}"
-    return f"{tune} && python -m labkit exam --system {system} --tuned {out}"
+def _exam(system: str, recipe: str, out: str, *, method: str = "lora") -> str:
+    """Return the commands of an exam, sat by a model that was trained for it.
+
+    That is with the books closed (``lora``), or for reading (``both``).
+    """
+    tune = f"python -m labkit finetune --method {method} {recipe} --out adapters/{out}"
+    return f"{tune} && python -m labkit exam --system {system} --tuned adapters/{out}"
 
 
 COMMANDS = {
     BASE: "python -m labkit exam --system base",
     RAG: "python -m labkit exam --system rag",
-    LORA: _exam("lora"),
-    BOTH: _exam("both"),
-    QLORA: _exam("both", "qlora"),
+    LORA: _exam("lora", "--data both-books --epochs 2", "reciter"),
+    BOTH: _exam("both", READER, "reader"),
+    QLORA: _exam("both", READER, "reader-qlora", method="qlora"),
     METHODS: "python -m labkit bench methods",
     DATA_SIZE: "python -m labkit bench data-size",
-    SIDE_EFFECTS: f"python -m labkit bench side-effects --tuned adapters/{TRAINED_FOR['both'][0]}",
+    SIDE_EFFECTS: "python -m labkit bench side-effects --tuned adapters/reader",
     VARIANTS: "python -m labkit bench rag",
     UPDATES: "python -m labkit bench updates",
     GRID: "python -m labkit bench memory",
@@ -96,13 +91,9 @@ class Records:
 
     def matching(self, pattern: str) -> list[dict]:
         """Return the runs whose name fits a pattern such as ``gpu-*`` or ``exam-rag-{model}``."""
-        wanted = pattern.replace("{model}", self.model)
-        parts = WHOLE.get(pattern, ())
-        return [
-            run
-            for name, run in sorted(self.runs.items())
-            if fnmatchcase(name, wanted) and all(part in run["figures"] for part in parts)
-        ]
+        names = fnmatch.filter(self.runs, pattern.replace("{model}", self.model))
+        runs = [self.runs[name] for name in sorted(names)]
+        return [run for run in runs if WHOLE.get(pattern, set()) <= run["figures"].keys()]
 
     def figures(self, pattern: str) -> dict:
         """Return what the first run that fits a pattern measured."""
@@ -117,37 +108,40 @@ class Records:
         """Score the answers of one recorded exam again, by question id."""
         told = {row["id"]: row for row in self.figures(pattern)["answers"]}
         return {
-            question.id: answer_metrics.score_answer(
-                question, told[question.id]["text"], citations=told[question.id]["cited"]
-            )
-            for question in self.questions
-            if question.id in told
+            one.id: score_answer(one, told[one.id]["text"], citations=told[one.id]["cited"])
+            for one in self.questions
+            if one.id in told
         }
 
     @cached_property
-    def answers(self) -> "pd.DataFrame":
+    def answers(self) -> pd.DataFrame:
         """Every recorded answer, one row each.
 
         Columns: ``cell`` (``RUN``, or ``RUN/PART`` for a part of a run), ``id`` and ``kind`` of the
         question, and the fields of ``AnswerScore``; answers of parts have ``exact_match`` only.
         """
-        import pandas as pd
-
-        rows: list[dict] = []
-        for name, run in self.runs.items():
-            if name.startswith(results.LEADERBOARD_PREFIX):
-                rows += [{"cell": name, "id": i} | asdict(s) for i, s in self.scores(name).items()]
-            for part, answers in _parts(run["figures"]):
-                rows += [{"cell": f"{name}/{part}"} | row for row in answers]
+        rows = [{"cell": cell} | row for cell, answers in self._cells() for row in answers]
         return pd.DataFrame(rows).assign(kind=lambda table: table["id"].map(self.kinds))
 
-    def cell(self, pattern: str) -> "pd.DataFrame":
+    def _cells(self) -> Iterator[tuple[str, list[dict]]]:
+        """Yield exams, and those inside a record: by method, or by examples and share of noise."""
+        for run in self.matching(f"{results.LEADERBOARD_PREFIX}*"):
+            scores = self.scores(run["name"])
+            yield run["name"], [{"id": name} | asdict(one) for name, one in scores.items()]
+        for run in self.matching(DATA_SIZE):
+            for row in run["figures"]["runs"]:
+                yield f"{run['name']}/{row['n_examples']}/{row['noise']:g}", row["answers"]
+        for run in self.matching(METHODS):
+            for method in WHOLE[METHODS]:
+                yield f"{run['name']}/{method}", run["figures"][method]["answers"]
+
+    def cell(self, pattern: str) -> pd.DataFrame:
         """Return the answers of an exam, or of a part of a run as in ``methods-{model}/lora``."""
         return self.answers[self.answers["cell"] == pattern.replace("{model}", self.model)]
 
     def pairs(
         self, one: str, other: str, metric: str = "exact_match", *, kinds: Sequence[str] = ()
-    ) -> "pd.DataFrame":
+    ) -> pd.DataFrame:
         """Return a metric in two cells, one row a question; answers of several seeds are averaged.
 
         Parameters
@@ -159,14 +153,10 @@ class Records:
         kinds
             Which kinds of question count; all if none is named.
         """
-        import pandas as pd
-
-        cells = [self.cell(name).dropna(subset=metric) for name in (one, other)]
-        if kinds:
-            cells = [cell[cell["kind"].isin(kinds)] for cell in cells]
-        columns = [cell.groupby("id")[metric].mean() for cell in cells]
-        table = pd.concat(columns, axis=1, join="inner", keys=["one", "other"]).astype(float)
-        return table.sort_values(["one", "other"])
+        names = [name.replace("{model}", self.model) for name in (one, other)]
+        rows = self.answers[self.answers["kind"].isin(kinds)] if kinds else self.answers
+        table = rows.astype({metric: float}).pivot_table(metric, "id", "cell")[names].dropna()
+        return table.set_axis(["one", "other"], axis=1).sort_values(["one", "other"])
 
     def difference(
         self, one: str, other: str, metric: str = "exact_match", *, kinds: Sequence[str] = ()
@@ -180,20 +170,9 @@ class Records:
         return min(int(self.cell(name).groupby("id").size().min()) for name in cells)
 
 
-def _parts(figures: dict) -> Iterator[tuple[str, list[dict]]]:
-    """Yield the exams inside a record: by method, or by number of examples and share of noise."""
-    sizes = figures.get("runs")
-    for run in sizes if isinstance(sizes, list) else []:
-        if "n_examples" in run:
-            yield f"{run['n_examples']}/{run['noise']:g}", run["answers"]
-    for name in WHOLE[METHODS]:
-        if name in figures:
-            yield name, figures[name]["answers"]
-
-
-def load_records(*, folder: Path | None = None) -> Records:
-    """Read every recorded run; ``data/results`` unless another folder is given."""
-    paths = sorted((folder or results.default_folder()).glob("*.json"))
+def load_records() -> Records:
+    """Read every recorded run of ``data/results``."""
+    paths = sorted(results.default_folder().glob("*.json"))
     runs = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
     return Records(runs, exam.load_exam("test"))
 

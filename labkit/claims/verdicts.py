@@ -8,7 +8,8 @@ Used by ``python -m labkit leaderboard`` and lessons 01 and 09.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from labkit import results
 from labkit.claims.outcomes import Claim, State
@@ -16,9 +17,6 @@ from labkit.claims.records import COMMANDS, MATTERS, QUESTIONS, SEEDS, Records, 
 from labkit.claims.records import load_records as load_records
 from labkit.claims.records import origin_of as origin_of
 from labkit.claims.rules import CLAIMS
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FILE_NAME = "VERDICTS.md"
 WRITE_COMMAND = "python -m labkit leaderboard --write"
@@ -71,10 +69,8 @@ def judge_all(records: Records) -> list[Verdict]:
     return [judge(claim, records) for claim in CLAIMS]
 
 
-def table(verdicts: Sequence[Verdict]) -> "pd.DataFrame":
+def table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """Return the verdicts as a table of texts, one row a claim."""
-    import pandas as pd
-
     head = ["claim", "verdict", "measured", "rule", "lesson", "where and when"]
     rows = [
         [f"{v.claim.name} {v.claim.text}", v.in_words, v.finding, v.claim.rule, v.claim.lesson,
@@ -86,10 +82,9 @@ def table(verdicts: Sequence[Verdict]) -> "pd.DataFrame":
 
 def render(verdicts: Sequence[Verdict]) -> str:
     """Return the verdicts as a markdown page; name and verdict are bold."""
-    page = table(verdicts).assign(
-        claim=lambda rows: rows["claim"].str.replace(r"^(\S+)", r"**\1**", regex=True),
-        verdict=lambda rows: "**" + rows["verdict"] + "**",
-    )
+    page = table(verdicts)
+    page["claim"] = page["claim"].str.replace(r"^(\S+)", r"**\1**", regex=True)
+    page["verdict"] = "**" + page["verdict"] + "**"
     return f"{HEAD}\n{results.table(list(page), page.to_numpy().tolist())}\n"
 
 
@@ -100,8 +95,8 @@ def in_words(verdicts: Sequence[Verdict]) -> str:
     )
 
 
-def write(verdicts: Sequence[Verdict], *, folder: Path | None = None) -> Path:
+def write(verdicts: Sequence[Verdict]) -> Path:
     """Write the page of verdicts beside the recorded runs and return its path."""
-    path = (folder or results.default_folder()) / FILE_NAME
+    path = results.default_folder() / FILE_NAME
     results.write_atomically(path, render(verdicts))
     return path

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from typer import Option
+from typer import Context, Option
 
 from labkit.cli.common import JSON, MODEL, PASSAGES, print_result
 
@@ -16,6 +16,7 @@ WRITE = "write LEADERBOARD.md and VERDICTS.md anew, beside the recorded runs"
 
 
 def exam(
+    context: Context,
     system: Literal["base", "rag", "lora", "both"] = "rag",
     tuned: Path = Option(None, help="a folder of `finetune`, for lora and both"),
     model: str = MODEL,
@@ -33,17 +34,10 @@ def exam(
 
     if limit is None:
         results.refuse_fast()
-    run = evaluate.sit(
-        system,
-        model=model,
-        tuned=tuned,
-        k=k,
-        limit=limit,
-        store=course.open_course_store() if system in evaluate.OPEN_BOOK else None,
-        scorer=course_scorer() if rerank else None,
-        label=label,
-        progress=not as_json,
-    )
+    options = {name: context.params[name] for name in ("model", "tuned", "k", "limit", "label")}
+    options["store"] = course.open_course_store() if system in evaluate.OPEN_BOOK else None
+    options["scorer"] = course_scorer() if rerank else None
+    run = evaluate.sit(system, **options, progress=not as_json)
     if limit is None:
         leaderboard.write()
     print_result(evaluate.render(run), run, as_json)
@@ -70,23 +64,6 @@ def leaderboard(
         written += [leaderboard.write(), verdicts.write(judged)]
     text = verdicts.in_words(judged) if show_verdicts else leaderboard.in_words(runs)
     lines = [text, *(f"written: {path}" for path in written)]
-    print_result("\n".join(lines), _data(runs, judged), as_json)
-
-
-def _data(runs: list[dict], judged: list) -> dict:
-    from labkit.claims import leaderboard
-    from labkit.claims.records import why_stale
-
-    rows = [
-        {
-            "name": run["name"],
-            "system": leaderboard.name_of(run),
-            "figures": {key: run["figures"].get(key) for key in leaderboard.SHORT},
-            "date": run["date"],
-            "stale": why_stale(run),
-            "commands": leaderboard.commands(run),
-        }
-        for run in runs
-    ]
-    verdicts = [asdict(one) | {"claim": one.claim.name} for one in judged]
-    return {"runs": rows, "verdicts": verdicts}
+    claims = [asdict(one) | {"claim": one.claim.name} for one in judged]
+    data = {"runs": [leaderboard.summary(run) for run in runs], "verdicts": claims}
+    print_result("\n".join(lines), data, as_json)

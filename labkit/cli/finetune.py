@@ -5,6 +5,7 @@ Knows: arguments. Does not know: how anything is trained (``train``).
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +34,9 @@ def finetune(
     learning_rate: float = Option(
         None, help="default: 1e-3, from a billion parameters on 2e-4, for full 5e-5"
     ),
-    epochs: int = Option(1, min=1),
-    batch: int = Option(8, min=1),
-    seq: int = Option(1024, min=1, help="most tokens an example"),
+    n_epochs: int = Option(1, "--epochs", min=1),
+    batch_size: int = Option(8, "--batch", min=1),
+    max_tokens: int = Option(1024, "--seq", min=1, help="most tokens an example"),
     k: int = Option(3, "-k", min=1, help="passages an open-book example"),
     seed: int = 0,
     micro_batch: int = Option(None, min=1, help="rows at once; on a card what fits by plan"),
@@ -50,20 +51,9 @@ def finetune(
 
     if model == "auto":
         model = catalogue.choose(hardware.detect()).model
-    config = train.TrainConfig(
-        model=model,
-        method=method,
-        rank=rank,
-        alpha=alpha,
-        learning_rate=learning_rate,
-        n_epochs=epochs,
-        batch_size=batch,
-        micro_batch=micro_batch,
-        max_tokens=seq,
-        checkpointing=checkpointing,
-        seed=seed,
-        command=command_of(context, model),
-    )
+    fields = context.params.keys() & train.TrainConfig.__dataclass_fields__
+    options = {name: context.params[name] for name in fields} | {"model": model}
+    config = train.TrainConfig(**options, command=command_of(context, model))
     if (device := Device()).kind == "cuda":
         config = fitted(config, device.free_bytes(), say=(lambda _: None) if as_json else print)
     examples = load_examples(data, k=k, rerank=rerank, seed=seed)
@@ -123,18 +113,17 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
         return training_data.read_examples(path)
     questions = exam.load_exam("train")
     answerable = [question for question in questions if question.evidence]
+    closed = training_data.closed_book_examples(answerable)
     if data == "closed-book":
-        return training_data.closed_book_examples(answerable)
+        return closed
     store = course.open_course_store()
     searcher = Reranked(store, course_scorer()) if rerank else store
     if data == "contrast":
         return training_data.contrast_examples(questions, searcher, k=k, seed=seed)
+    drawn = partial(training_data.open_book_examples, store=searcher, k=k, seed=seed)
     if data == "evidence":
-        return training_data.open_book_examples(
-            answerable, searcher, absent_share=0, k=k, seed=seed
-        )
-    closed = training_data.closed_book_examples(answerable) if data == "both-books" else []
-    return closed + training_data.open_book_examples(questions, searcher, k=k, seed=seed)
+        return drawn(answerable, absent_share=0)
+    return (closed if data == "both-books" else []) + drawn(questions)
 
 
 def print_step(step: dict) -> None:

@@ -59,20 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1
 
 
-def parse(argv: Sequence[str]) -> dict[str, Any]:
-    """Return the options that a command line sets, without running it.
-
-    Raises
-    ------
-    KeyError, typer.BadParameter or its kin
-        If there is no such command, or it does not accept that.
-    """
-    words, command = list(argv), typer.main.get_command(app)
-    while hasattr(command, "commands"):
-        command = command.commands[words.pop(0)]
-    return command.make_context("labkit", words).params
-
-
 def run() -> None:
     """Run as a program: ``labkit …`` or ``python -m labkit …``."""
     if sys.platform == "win32":

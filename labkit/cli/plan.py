@@ -15,11 +15,10 @@ from typer import Option
 
 from labkit.cli.common import JSON, print_result
 from labkit.hardware import CARDS_GIB, GIB
-from labkit.memory import Dtype, Optimizer, StepConfig
+from labkit.memory import Dtype, MemoryPlan, Optimizer, StepConfig
 from labkit.types import Method
 
 if TYPE_CHECKING:
-    from labkit.memory import MemoryPlan
     from labkit.planner.fit import Change
     from labkit.planner.rehearsal import Rehearsal
 

@@ -1,7 +1,7 @@
 """The store: chunks and their vectors in one LanceDB table.
 
 Knows: how the table is opened, versioned and tagged. ``schema`` makes it, ``ingest`` fills it,
-``search`` and ``filters`` ask it, ``index`` indexes it; no other room knows LanceDB.
+``search`` and ``filters`` ask it; no other room knows LanceDB.
 Does not know: how files become chunks (``corpus``), how texts become vectors (``embed``) or what
 is done with a hit (``rag``).
 Used by every lesson from 02 on.
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from labkit.store.filters import Where
-from labkit.store.index import Kind, build_index
 from labkit.store.ingest import Ingestion, IngestReport, pending_passages
 from labkit.store.schema import (
     TABLE,
@@ -27,17 +26,6 @@ from labkit.store.schema import (
 )
 from labkit.store.search import search_table
 from labkit.types import AnyPath, Embedder, Hit, Mode
-
-
-@dataclass(frozen=True)
-class DocumentSummary:
-    """One document in the store."""
-
-    id: str
-    title: str
-    kind: str
-    date: str | None
-    n_chunks: int
 
 
 @dataclass(frozen=True)
@@ -53,9 +41,9 @@ class Version:
 class Store:
     """Chunks, vectors and metadata in one table; open it with ``open_store``.
 
-    There is no vector index unless you call ``build_index``. Comparing with every vector finds the
-    true neighbours, and for tens of thousands of chunks takes less time than embedding the question
-    does; an index is faster beyond that, and misses some neighbours (lesson 03).
+    There is no vector index. Comparing with every vector finds the true neighbours, and for tens of
+    thousands of chunks takes less time than embedding the question does; an index is faster beyond
+    that, and misses some neighbours (lesson 03).
     """
 
     def __init__(
@@ -110,28 +98,6 @@ class Store:
         cut = {"max_words": max_words, "overlap": 0, "headings": True}
         return pending_passages(self._table, paths, **cut)
 
-    def build_index(self, kind: Kind = "IVF_FLAT") -> None:
-        """Build an index for vector search, or replace the one there is.
-
-        Searches then look at a part of the vectors only. Later ingestions take new chunks into it.
-
-        Parameters
-        ----------
-        kind
-            ``"IVF_FLAT"`` keeps vectors whole and scores exact; the others of
-            ``index.build_index`` take fewer bytes, and their scores are approximate.
-
-        Raises
-        ------
-        ValueError
-            If the store is empty or there is no such kind.
-        """
-        self._require_writable()
-        if self.count() == 0:
-            raise ValueError("The store holds no chunks to index; ingest some documents first.")
-        with self._lock:
-            build_index(self._table, kind)
-
     def search(
         self, query: str, *, k: int = 5, mode: Mode = "hybrid", where: Where = None
     ) -> list[Hit]:
@@ -168,14 +134,6 @@ class Store:
         with self._explained():
             return self._table.count_rows()
 
-    def documents(self) -> list[DocumentSummary]:
-        """Return every document with its number of chunks, by id."""
-        names = ["document_id", "title", "kind", "date"]
-        with self._explained():
-            rows = self._table.search().select(names).to_arrow()
-        counted = rows.group_by(names).aggregate([([], "count_all")]).sort_by("document_id")
-        return [DocumentSummary(*row.values()) for row in counted.to_pylist()]
-
     def versions(self) -> list[Version]:
         """Return every committed state, oldest first; one ingestion makes several."""
         tagged = sorted((name, tag["version"]) for name, tag in self._table.tags.list().items())
@@ -205,16 +163,6 @@ class Store:
         exists = name in self._table.tags.list()
         (self._table.tags.update if exists else self._table.tags.create)(name, number)
 
-    def restore(self, version: int | str) -> int:
-        """Make an earlier version or tag the current one; returns the new version's number.
-
-        Nothing in between is lost: it stays in ``versions()``.
-        """
-        self._require_writable()
-        with self._lock, self._explained():
-            self._table.restore(self._known_version(version))
-        return self._table.version
-
     def _known_version(self, version: int | str) -> int:
         states = self.versions()
         for state in states:
@@ -232,8 +180,8 @@ class Store:
     def _require_writable(self) -> None:
         if self._read_only:
             raise ValueError(
-                "This store shows an earlier version and cannot be changed; use restore() on the "
-                "store you opened to go back to it."
+                "This store shows an earlier version and cannot be changed; change the store "
+                "that you opened."
             )
 
 

@@ -5,18 +5,16 @@ Does not know: how rows are written (``ingest``) or searched (``search``).
 Used by lessons 02 and 05 through ``Store.search``.
 """
 
-import math
 import operator
 import re
+import sys
 from collections.abc import Mapping
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from labkit.types import Scalar
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from lancedb.expr import Expr
 
 FIXED = (
     "chunk_id document_id document_key fingerprint source title heading kind date position text "
@@ -27,6 +25,7 @@ _OFFERED = ("document_id", "title", "heading", "kind", "date")
 _RESERVED = {*FIXED, "query_index"}
 Where = Mapping[str, Any] | None  # conditions as data; see build_filter
 _KINDS = {bool: "true/false", int: "number", float: "number", str: "text"}  # a bool is an int
+_ARROW_TYPES = {"number": pa.float64(), "true/false": pa.bool_(), "text": pa.string()}
 _OPERATORS = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -82,26 +81,18 @@ def metadata_values(metadata: Mapping[str, Scalar]) -> dict[str, Scalar]:
     return values
 
 
-def metadata_columns(schema: "pa.Schema") -> dict[str, str]:
+def metadata_columns(schema: pa.Schema) -> dict[str, str]:
     """Return name and kind of the table's metadata columns."""
-    kinds = {arrow: kind for kind, arrow in _arrow_types().items()}
+    kinds = {arrow: kind for kind, arrow in _ARROW_TYPES.items()}
     return {field.name: kinds[field.type] for field in schema if field.name not in FIXED}
 
 
-def arrow_field(name: str, kind: str) -> "pa.Field":
+def arrow_field(name: str, kind: str) -> pa.Field:
     """Return the Arrow field of a metadata column; it may be null in any row."""
-    import pyarrow as pa
-
-    return pa.field(name, _arrow_types()[kind])
+    return pa.field(name, _ARROW_TYPES[kind])
 
 
-def _arrow_types() -> dict[str, "pa.DataType"]:
-    import pyarrow as pa
-
-    return {"number": pa.float64(), "true/false": pa.bool_(), "text": pa.string()}
-
-
-def build_filter(where: Where, schema: "pa.Schema") -> "Expr | None":
+def build_filter(where: Where, schema: pa.Schema) -> Any:
     """Turn plain data into one LanceDB condition; every entry must hold.
 
     A value asks for equality, a list for any of its values, a tuple names its operator:
@@ -142,15 +133,11 @@ def _condition(name: str, kind: str, wanted: object) -> Any:
     return _OPERATORS[pair[0]](col(name), lit(_checked(name, kind, pair[1])))
 
 
-def _checked(name: str, kind: str, value: object) -> Any:
+def _checked(name: str, kind: str, value: Any) -> Any:
     if kind_of(value) != kind:
         raise ValueError(f"{name!r} holds {kind}; it cannot be compared with {value!r}.")
     if kind != "number":
         return value
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
+    if not abs(value) <= sys.float_info.max:  # nor is a NaN
         raise ValueError(f"{name!r} cannot be compared with {value!r}; use a finite number.")
-    return number
+    return float(value)

@@ -2,37 +2,34 @@
 
 Knows: LanceDB's kinds of vector index and what each may be told at search time.
 Does not know: texts, chunks or the store (``database``), nor how fast anything is.
-Used by lesson 03, ``Store.build_index`` and ``python -m labkit bench retrieval``.
+Used by lesson 03 and ``python -m labkit bench retrieval``.
 """
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
 
 Kind = Literal["flat", "IVF_FLAT", "IVF_SQ", "IVF_PQ", "IVF_RQ", "IVF_HNSW_SQ"]
 
 NO_HIT = -1
+TABLE = "vectors"
 _ROWS_A_BATCH = 50_000
 # Rows a centroid that k-means learns from. LanceDB's own 256 takes four times as long.
 _SAMPLE_RATE = 64
 
 
-def create_table(folder: Path, vectors: np.ndarray, *, name: str = "vectors") -> Any:
+def create_table(folder: Path, vectors: np.ndarray) -> Any:
     """Write ``vectors`` with ids 0 to n - 1 to a new table, batch by batch.
 
     Parameters
     ----------
     folder
-        A local folder, for the whole database.
+        A local folder, for the whole database; an earlier table there is replaced.
     vectors
         ``(n, d) float32``; may be a memory map, for only one batch is read at a time.
-    name
-        Of the table; an existing one is replaced.
 
     Raises
     ------
@@ -40,28 +37,25 @@ def create_table(folder: Path, vectors: np.ndarray, *, name: str = "vectors") ->
         If ``vectors`` is not a matrix with at least one row.
     """
     import lancedb
-    import pyarrow as pa
 
     if vectors.ndim != 2 or len(vectors) == 0:
         raise ValueError(f"vectors has the shape {vectors.shape}; give (n, d) with n of 1 or more.")
     schema = pa.schema([("id", pa.int64()), ("vector", pa.list_(pa.float32(), vectors.shape[1]))])
     reader = pa.RecordBatchReader.from_batches(schema, _batches(vectors, 0, schema))
-    return lancedb.connect(str(folder)).create_table(name, reader, mode="overwrite")
+    return lancedb.connect(str(folder)).create_table(TABLE, reader, mode="overwrite")
 
 
 def add_vectors(table: Any, vectors: np.ndarray) -> None:
     """Append ``vectors`` ``(m, d)``, with the ids that follow the last one."""
-    import pyarrow as pa
-
     batches = _batches(vectors, table.count_rows(), table.schema)
     table.add(pa.Table.from_batches(batches, table.schema))
 
 
-def open_table(folder: Path, *, name: str = "vectors") -> Any:
+def open_table(folder: Path) -> Any:
     """Open a table that ``create_table`` wrote."""
     import lancedb
 
-    return lancedb.connect(str(folder)).open_table(name)
+    return lancedb.connect(str(folder)).open_table(TABLE)
 
 
 def build_index(
@@ -220,7 +214,7 @@ def _search(table: Any, queries: np.ndarray, k: int, told: Mapping[str, int]) ->
     return search
 
 
-def _query_numbers(found: "pa.Table") -> np.ndarray:
+def _query_numbers(found: pa.Table) -> np.ndarray:
     if "query_index" in found.column_names:
         return found["query_index"].to_numpy()
     return np.zeros(len(found), np.int64)  # LanceDB leaves the column out for a single query
@@ -239,9 +233,7 @@ def _as_matrix(
     return matrix
 
 
-def _batches(vectors: np.ndarray, first_id: int, schema: "pa.Schema") -> Iterator["pa.RecordBatch"]:
-    import pyarrow as pa
-
+def _batches(vectors: np.ndarray, first_id: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for start in range(0, len(vectors), _ROWS_A_BATCH):
         block = np.ascontiguousarray(vectors[start : start + _ROWS_A_BATCH], np.float32)
         ids = pa.array(np.arange(first_id + start, first_id + start + len(block)))

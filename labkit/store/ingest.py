@@ -14,16 +14,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from labkit.chunking import chunk_document
 from labkit.corpus import as_paths, read_documents
 from labkit.measure import give_back_freed_memory
 from labkit.store.filters import LeftOut, arrow_field, kind_of, metadata_columns, metadata_values
 from labkit.types import AnyPath, Document, Embedder, Unreadable
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 # Chunks embedded and committed together: large enough that a commit costs little beside the
 # embedding, small enough that a kill loses seconds of work and memory stays flat.
@@ -105,10 +105,17 @@ class Ingestion:
             self._known.pop(document.id)
             self._replaced.append(document_key(document.id))
         self._counts["added" if old_mark is None else "changed"] += 1
-        shared = _shared_row(document, mark, source) | values
+        shared = {
+            "document_key": document_key(document.id),
+            "fingerprint": mark,
+            "source": source,
+            "kind": document.kind,
+            "date": document.date,
+            "metadata": json.dumps(document.metadata, ensure_ascii=False),
+        }
         for chunk in chunk_document(document, **self._cut):
             own = {name: getattr(chunk, name) for name in _OF_CHUNK}
-            self._rows.append({"chunk_id": chunk.id} | own | shared)
+            self._rows.append({"chunk_id": chunk.id} | own | shared | values)
 
     def _typed(self, document: Document) -> dict[str, Any]:
         values = metadata_values(document.metadata)
@@ -123,7 +130,6 @@ class Ingestion:
 
     def _commit(self) -> None:
         """Embed the batch and write it in one transaction: a kill leaves all of it or nothing."""
-        import pyarrow as pa
         from lancedb.expr import col, lit
 
         if not self._rows:
@@ -198,7 +204,7 @@ def pending_passages(table: Any, paths: Iterable[AnyPath] | AnyPath, **cut: Any)
             yield from (chunk.passage for chunk in chunks)
 
 
-def embedded(embedder: Embedder, texts: list[str]) -> "pa.Array":
+def embedded(embedder: Embedder, texts: list[str]) -> pa.Array:
     """Return the vectors of passages as the table's column type.
 
     Raises
@@ -206,9 +212,6 @@ def embedded(embedder: Embedder, texts: list[str]) -> "pa.Array":
     ValueError
         If the embedder returns another shape than it promised.
     """
-    import numpy as np
-    import pyarrow as pa
-
     vectors = np.ascontiguousarray(embedder.encode_documents(texts), np.float32)  # (n, d)
     if vectors.shape != (len(texts), embedder.dimension) or not np.isfinite(vectors).all():
         raise ValueError(
@@ -220,17 +223,6 @@ def embedded(embedder: Embedder, texts: list[str]) -> "pa.Array":
 
 _COUNTED = ("added", "changed", "unchanged", "removed", "chunks_embedded")
 _OF_CHUNK = ("document_id", "title", "heading", "position", "text", "passage")
-
-
-def _shared_row(document: Document, mark: str, source: str) -> dict[str, Any]:
-    return {
-        "document_key": document_key(document.id),
-        "fingerprint": mark,
-        "source": source,
-        "kind": document.kind,
-        "date": document.date,
-        "metadata": json.dumps(document.metadata, ensure_ascii=False),
-    }
 
 
 def _is_below(source: str, roots: list[str]) -> bool:

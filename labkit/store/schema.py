@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
 
 from labkit.store.filters import FIXED
 from labkit.store.ingest import FTS_COLUMN
 from labkit.types import AnyPath, Embedder
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 TABLE = "chunks"
 # LanceDB tells these apart in words only: EFBIG, ENOSPC and EDQUOT; EACCES, EPERM and EROFS.
@@ -119,9 +118,7 @@ def _is_complete(connection: Any) -> bool:
         return False
 
 
-def _schema(embedder: Embedder) -> "pa.Schema":
-    import pyarrow as pa
-
+def _schema(embedder: Embedder) -> pa.Schema:
     types = {"position": pa.int64(), "vector": pa.list_(pa.float32(), embedder.dimension)}
     fields = [
         pa.field(name, types.get(name, pa.string()), nullable=name == "date") for name in FIXED

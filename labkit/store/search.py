@@ -8,14 +8,13 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
+
+import numpy as np
+import pyarrow as pa
 
 from labkit.store.filters import Where, build_filter
 from labkit.types import Embedder, Hit, Mode
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 
 # Hybrid fuses this many hits of each side, so that the first k are the same whatever k is.
 FUSED_DEPTH = 50
@@ -55,7 +54,7 @@ class _Search:
     embedder: Embedder
     condition: Any
 
-    def run(self, query: Any, score: str, k: int) -> "pa.Table":
+    def run(self, query: Any, score: str, k: int) -> pa.Table:
         """Return the best ``k`` rows; the condition holds before the search, not after it."""
         column = "vector" if score == "_distance" else None
         search = self.table.search(query, vector_column_name=column)
@@ -67,10 +66,8 @@ class _Search:
         return search.to_arrow()
 
 
-def _by_vector(search: _Search, queries: list[str], k: int) -> Sequence["pa.Table"]:
+def _by_vector(search: _Search, queries: list[str], k: int) -> Sequence[pa.Table]:
     """Compare with every vector; one call for all questions, for a call costs more than they do."""
-    import numpy as np
-
     vectors = np.asarray(search.embedder.encode_queries(queries), np.float32)  # (q, d)
     found = search.run(vectors, "_distance", k)
     if len(queries) == 1:
@@ -81,11 +78,11 @@ def _by_vector(search: _Search, queries: list[str], k: int) -> Sequence["pa.Tabl
     return [found.slice(a, b - a) for a, b in zip(bounds, bounds[1:], strict=False)]
 
 
-def _by_text(search: _Search, queries: list[str], k: int) -> Sequence["pa.Table"]:
+def _by_text(search: _Search, queries: list[str], k: int) -> Sequence[pa.Table]:
     """Rank by BM25; LanceDB takes one question a call, so several calls run side by side."""
     from lancedb.query import MatchQuery
 
-    def one(query: str) -> "pa.Table":
+    def one(query: str) -> pa.Table:
         # MatchQuery takes quotes, brackets and AND as words, never as query syntax.
         return search.run(MatchQuery(query, column="passage"), "_score", k)
 
@@ -93,7 +90,7 @@ def _by_text(search: _Search, queries: list[str], k: int) -> Sequence["pa.Table"
         return list(pool.map(one, queries))
 
 
-def _by_both(search: _Search, queries: list[str], k: int) -> Sequence["pa.Table"]:
+def _by_both(search: _Search, queries: list[str], k: int) -> Sequence[pa.Table]:
     """Fuse both rankings with LanceDB's own reciprocal rank fusion."""
     from lancedb.rerankers import RRFReranker
 
@@ -103,7 +100,7 @@ def _by_both(search: _Search, queries: list[str], k: int) -> Sequence["pa.Table"
     return list(map(RRFReranker().rerank_hybrid, queries, near, worded))
 
 
-def _hits(table: "pa.Table", score: str) -> list[Hit]:
+def _hits(table: pa.Table, score: str) -> list[Hit]:
     hits = []
     for row in table.to_pylist():
         facts = {name: row[name] for name in _COLUMNS if name != "metadata"}

@@ -12,26 +12,27 @@ from labkit.claims.verdicts import Verdict
 
 
 @pytest.fixture(autouse=True)
-def live(monkeypatch: pytest.MonkeyPatch) -> None:
+def live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABKIT_STATIC", "0")
+    monkeypatch.setenv("LABKIT_STATE", str(tmp_path))
 
 
 def test_bets_are_kept_beside_earlier_ones(tmp_path: Path) -> None:
-    assert bets.load(folder=tmp_path) == bets.BELIEVER
-    bets.place({"C1": "does not hold here"}, folder=tmp_path)
-    whole = bets.place({"C2": "holds only if"}, folder=tmp_path)
+    assert bets.load() == bets.BELIEVER
+    bets.place({"C1": "does not hold here"})
+    whole = bets.place({"C2": "holds only if"})
     assert (whole["C1"], whole["C2"], whole["C3"]) == (
         "does not hold here",
         "holds only if",
         "holds",
     )
-    assert bets.load(folder=tmp_path) == whole
+    assert bets.load() == whole
     assert list(json.loads((tmp_path / bets.FILE_NAME).read_text())) == list(bets.NAMES)
 
 
 def test_no_bet_leaves_no_file_and_the_defaults_alone(tmp_path: Path) -> None:
-    assert bets.place({}, folder=tmp_path) == bets.BELIEVER
-    bets.load(folder=tmp_path)["C1"] = "holds only if"
+    assert bets.place({}) == bets.BELIEVER
+    bets.load()["C1"] = "holds only if"
     assert not list(tmp_path.iterdir()) and bets.BELIEVER["C1"] == "holds"
 
 
@@ -46,7 +47,7 @@ def test_no_bet_leaves_no_file_and_the_defaults_alone(tmp_path: Path) -> None:
 )
 def test_an_unknown_bet_is_refused_and_nothing_written(tmp_path: Path, wrong, told) -> None:
     with pytest.raises(ValueError, match=told):
-        bets.place(wrong, folder=tmp_path)
+        bets.place(wrong)
     assert not list(tmp_path.iterdir())
 
 
@@ -54,15 +55,15 @@ def test_an_unknown_bet_is_refused_and_nothing_written(tmp_path: Path, wrong, to
 def test_a_damaged_file_is_named(tmp_path: Path, damaged: str) -> None:
     (tmp_path / bets.FILE_NAME).write_text(damaged)
     with pytest.raises(ValueError, match="delete the file"):
-        bets.load(folder=tmp_path)
+        bets.load()
 
 
 def test_static_mode_neither_reads_nor_writes(tmp_path: Path, monkeypatch) -> None:
-    bets.place({"C1": "does not hold here"}, folder=tmp_path)
+    bets.place({"C1": "does not hold here"})
     before = (tmp_path / bets.FILE_NAME).read_bytes()
     monkeypatch.setenv("LABKIT_STATIC", "1")
-    assert bets.load(folder=tmp_path) == bets.BELIEVER
-    assert bets.place({"C5": "holds only if"}, folder=tmp_path)["C5"] == "holds only if"
+    assert bets.load() == bets.BELIEVER
+    assert bets.place({"C5": "holds only if"})["C5"] == "holds only if"
     assert (tmp_path / bets.FILE_NAME).read_bytes() == before
 
 

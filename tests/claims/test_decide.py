@@ -173,7 +173,7 @@ def test_the_table_has_a_row_for_every_reason() -> None:
 
 
 def test_every_command_named_is_one_the_doors_accept() -> None:
-    from labkit.cli.main import parse
+    from cli.doors import parse
 
     for reason in decide.advise(Case(n_examples=1), NOTHING).reasons:
         command = reason.measured.partition(": ")[2].split()

@@ -46,7 +46,7 @@ def runs() -> list[dict]:
 
 
 def test_a_tuned_row_is_repeated_by_commands_that_the_doors_accept(runs: list[dict]) -> None:
-    from labkit.cli.main import parse
+    from cli.doors import parse
 
     tune, sit = leaderboard.commands(runs[0])
     assert tune == TUNE

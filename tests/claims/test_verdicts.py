@@ -19,10 +19,10 @@ from claims.made_up import (
 
 from labkit import results, retrieval_metrics
 from labkit.claims import records as verdict_records
-from labkit.claims import rules_memory as verdict_memory
 from labkit.claims import verdicts
 from labkit.claims.outcomes import Claim, Outcome, close, gains, loses, of_parts
 from labkit.claims.rules import CLAIMS
+from labkit.claims.rules_training import cards_needed
 from labkit.claims.verdicts import judge
 from labkit.types import KINDS, Interval
 
@@ -340,11 +340,11 @@ def test_memory_claims_name_the_share_above_which_all_steps_pass(claim, long, st
 def test_the_cards_of_a_70b_agree_with_arithmetic() -> None:
     """70.55 G parameters: bf16 weights, gradients and AdamW's two states take 8 bytes each."""
     total_gib = 70.55e9 * 8 / 2**30
-    full = verdict_memory.cards_needed("full", 80)
+    full = cards_needed("full", 80)
     assert full is not None and total_gib / 80 < full < 2 * total_gib / 80
-    assert verdict_memory.cards_needed("full", 80, dtype="fp32") > 2 * full - 1
-    assert verdict_memory.cards_needed("qlora", 80) == 1
-    assert verdict_memory.cards_needed("full", 1) is None
+    assert cards_needed("full", 80, dtype="fp32") > 2 * full - 1
+    assert cards_needed("qlora", 80) == 1
+    assert cards_needed("full", 1) is None
 
 
 def test_what_is_not_recorded_names_each_command_once() -> None:
@@ -409,7 +409,7 @@ def test_the_committed_page_is_what_the_records_say() -> None:
 
 
 def test_every_command_a_verdict_waits_for_is_one_the_doors_accept() -> None:
-    from labkit.cli.main import parse
+    from cli.doors import parse
 
     for told in verdict_records.COMMANDS.values():
         for command in told.split(" && "):

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli.doors import parse
 
 from labkit import __version__, catalogue, doctor, evaluate, fetch, models
 from labkit.cli import documents
-from labkit.cli.main import UsageError, main, parse
+from labkit.cli.main import UsageError, main
 from labkit.models import LanguageModel
 from labkit.store import IngestReport
 from labkit.types import Generation, Hit

@@ -24,7 +24,8 @@ def small_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_documents_and_tables_are_ingested_and_the_exam_is_not(small_course, fake_embedder: Any):
     store = course_store.open_course_store(fake_embedder)
-    assert {document.id for document in store.documents()} == {"A", "torques:T-1", "torques:T-2"}
+    found = store.search("candle torque", k=9, mode="vector")
+    assert {hit.document_id for hit in found} == {"A", "torques:T-1", "torques:T-2"}
 
 
 def test_a_changed_document_is_found_at_the_next_opening(small_course, fake_embedder: Any) -> None:
