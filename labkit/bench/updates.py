@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from labkit import answer_metrics, catalogue, exam, rag, results, retrieval_metrics, settings
-from labkit.bench.rag import mean_hit_at_1
+from labkit.bench.rag import hits_at_1
 from labkit.embed import load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
 from labkit.models import LanguageModel, load_language_model
