@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-import pandas as pd
 
 from labkit import corpus, exam, rerank, results, retrieval_metrics, settings
 from labkit.bench.runner import recorded
 from labkit.chunking import count_words
 from labkit.embed import DEFAULT_MODEL, load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
-from labkit.retrieval_metrics import DEPTH, METRICS, pack, per_question, ranks_of, unpack
+from labkit.retrieval_metrics import DEPTH, pack, per_question, ranks_of, unpack
 from labkit.store import Store, open_store
 from labkit.store.search import linear
 from labkit.types import Embedder, Hit, Question, Scorer
@@ -53,7 +52,6 @@ class Variant:
     search: Search = "hybrid"
     rerank: Rerank = "none"
     rewrite: bool = False
-    embedder: str = DEFAULT_MODEL
 
     @property
     def name(self) -> str:
@@ -249,7 +247,8 @@ def measure(
         for questions in (train, test)
     )
     on_train = float(np.mean(hits_at_1(train, trained)))
-    return {"config": asdict(variant), "train_hit_at_1": on_train, **score(test, found)}
+    config = asdict(variant) | {"embedder": DEFAULT_MODEL}
+    return {"config": config, "train_hit_at_1": on_train, **score(test, found)}
 
 
 def score(questions: Sequence[Question], found: Sequence[Sequence[Hit]]) -> dict:
@@ -259,17 +258,17 @@ def score(questions: Sequence[Question], found: Sequence[Sequence[Hit]]) -> dict
     ``READING_WORDS`` words of passages: a fair score for chunks of different sizes.
     """
     ranks = [ranks_of(q, hits[:DEPTH]) for q, hits in zip(questions, found, strict=True)]
-    scores = per_question(ranks, k=K)
-    by_kind = pd.Series(scores["hit_at_1"]).groupby([q.kind for q in questions], sort=False)
+    by_kind = retrieval_metrics.summarise_retrieval(questions, found, k=K)
+    overall = by_kind.pop("all")
     reading = [
         float(any(rank and rank <= _n_readable(hits) for rank in of_question))
         for of_question, hits in zip(ranks, found, strict=True)
     ]
     return {
         "words_of_first": float(np.mean([count_words(h[0].passage) for h in found if h])),
-        "metrics": {name: asdict(bootstrap_mean(scores[name])) for name in METRICS},
+        "metrics": {name: asdict(share) for name, share in overall.items()},
         "found_in_reading_words": asdict(bootstrap_mean(reading)),
-        "hit_at_1_by_kind": {kind: asdict(bootstrap_mean(part)) for kind, part in by_kind},
+        "hit_at_1_by_kind": {kind: asdict(row["hit_at_1"]) for kind, row in by_kind.items()},
         "ranks": pack(ranks),
     }
 
