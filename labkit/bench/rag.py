@@ -10,10 +10,10 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -125,20 +125,20 @@ def find(
     """
     asked = tuple(questions)
     if variant.rewrite:
-        terms = {"glossary": tools.glossary, "min_share": tools.min_share}
-        asked = tuple(rerank.rewrite(question, **terms) for question in questions)
+        share = tools.min_share
+        asked = tuple(rerank.rewrite(q, tools.glossary, min_share=share) for q in questions)
     if variant.search == "linear":
         near, worded = (search(asked, k=FUSED_DEPTH, mode=mode) for mode in ("vector", "text"))
-        told = {"weight": tools.linear_weight, "k": RERANKED_DEPTH}
-        found = [linear(a, b, **told) for a, b in zip(near, worded, strict=True)]
+        fuse = partial(linear, weight=tools.linear_weight, k=RERANKED_DEPTH)
+        found = list(map(fuse, near, worded))
     else:
         found = search(asked, k=RERANKED_DEPTH, mode=variant.search)
     if variant.rerank == "none":
         return found
-    told = {"weight": tools.rerank_weights.get(variant.rerank_pair, 1.0), "k": RERANKED_DEPTH}
     scorer = tools.scorers[variant.rerank]
-    pairs = zip(asked, found, strict=True)
-    return [rerank.rerank(text, hits, scorer, **told) for text, hits in pairs]
+    weight = tools.rerank_weights.get(variant.rerank_pair, 1.0)
+    order = partial(rerank.rerank, scorer=scorer, k=RERANKED_DEPTH, weight=weight)
+    return list(map(order, asked, found))
 
 
 def run(*, folder: Path | None = None) -> dict:
@@ -190,7 +190,7 @@ def course_folders() -> list[Path]:
     return [settings.data_dir() / name for name in ("documents", "tables")]
 
 
-def fill(folder: Path, embedder: Embedder, *more: Path, **cut: int) -> Store:
+def fill(folder: Path, embedder: Embedder, *more: Path, **cut: Any) -> Store:
     """Return a store of the course's corpus and ``more``, cut as ``Store.ingest`` is told."""
     store = open_store(folder, embedder)
     store.ingest([*course_folders(), *more], **cut)

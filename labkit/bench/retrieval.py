@@ -22,6 +22,7 @@ import numpy as np
 from labkit import measure, results
 from labkit.bench import ann_rivals, runner
 from labkit.bench import vectors as bench_vectors
+from labkit.bench.ann_rivals import Search
 from labkit.store import index as ann_tables
 from labkit.store.ivf_pq import exact_neighbours, recall_at_k
 
@@ -183,7 +184,7 @@ def ask(kind: str, scratch: str, index: str, n_threads: int) -> list[dict]:
     queries, truth = (np.load(Path(scratch) / f"{name}.npy") for name in ("queries", "truth"))
     before = measure.rss_bytes()
     if kind.startswith(LANCE):
-        search = partial(_search_lance, ann_tables.open_table(Path(index)))
+        search: Search = partial(_search_lance, ann_tables.open_table(Path(index)))
     else:
         dimension = queries.shape[1]
         search = ann_rivals.open_search(kind, Path(index), dimension, n_threads=n_threads)
@@ -198,15 +199,13 @@ def ask(kind: str, scratch: str, index: str, n_threads: int) -> list[dict]:
     ]
 
 
-def _search_lance(table: Any, queries: np.ndarray, k: int, **told: int) -> np.ndarray:
+def _search_lance(table: Any, queries: np.ndarray, k: int, **told: Any) -> np.ndarray:
     if "n_candidates" in told:
         return ann_tables.search_and_refine(table, queries, k, **told)
     return ann_tables.search_ids(table, queries, k, **told)
 
 
-def _measure(
-    search: Callable[[np.ndarray], np.ndarray], queries: np.ndarray, truth: np.ndarray
-) -> dict:
+def _measure(search: Search, queries: np.ndarray, truth: np.ndarray) -> dict:
     for query in queries[:N_WARM_UP]:
         search(query[None])
     times = [_seconds(search, query[None]) for query in queries[:N_TIMED]]
