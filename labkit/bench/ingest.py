@@ -12,7 +12,8 @@ from pathlib import Path
 
 from labkit import corpus, measure, results, settings
 from labkit.bench.runner import in_own_process
-from labkit.types import Unreadable
+from labkit.embed import load_embedder
+from labkit.store import open_store
 
 CHUNKS_A_DOCUMENT = 10
 SIZES = (1_000, 10_000)
@@ -45,17 +46,13 @@ def write_documents(folder: Path, n_chunks: int) -> None:
     pick = random.Random(0)
     folder.mkdir(parents=True)
     for number in range(n_chunks // CHUNKS_A_DOCUMENT):
-        parts = [f"# Report {number}"]
-        for section in range(CHUNKS_A_DOCUMENT):
-            parts.append(f"## Finding {section}\n{pick.choice(sentences)}")
-        (folder / f"report-{number:05}.md").write_text("\n\n".join(parts), encoding="utf-8")
+        found = [f"## Finding {i}\n{pick.choice(sentences)}" for i in range(CHUNKS_A_DOCUMENT)]
+        text = "\n\n".join([f"# Report {number}", *found])
+        (folder / f"report-{number:05}.md").write_text(text, encoding="utf-8")
 
 
 def ingest_once(scratch: str) -> dict:
     """Ingest ``scratch/documents`` and return what it took, this process's peak memory included."""
-    from labkit.embed import load_embedder
-    from labkit.store import open_store
-
     embedder = load_embedder()
     embedder.encode_documents(["warm up"])
     loaded_bytes = measure.peak_rss_bytes()
@@ -82,12 +79,7 @@ def render(figures: dict) -> str:
 
 def corpus_sentences() -> list[str]:
     """Return the sentences of the corpus that a chunk can be made of."""
-    unreadable: list[Unreadable] = []
-    texts = [
-        document.text
-        for document in corpus.read_documents(
-            settings.data_dir() / "documents", unreadable=unreadable
-        )
-    ]
+    documents = corpus.read_documents(settings.data_dir() / "documents", unreadable=[])
+    texts = [document.text for document in documents]
     found = [" ".join(s.split()) for text in texts for s in corpus.split_sentences(text)]
     return [sentence for sentence in found if 8 <= len(sentence.split()) <= 40]

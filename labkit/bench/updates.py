@@ -6,12 +6,14 @@ Used by ``python -m labkit bench updates`` and read by lesson 05.
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
+
 from labkit import answer_metrics, catalogue, exam, rag, results, retrieval_metrics, settings
-from labkit.bench.rag import mean_hit_at_1
+from labkit.bench.rag import course_folders, hits_at_1
 from labkit.embed import load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
 from labkit.models import LanguageModel, load_language_model
@@ -41,7 +43,7 @@ def run(*, folder: Path | None = None, model: str = catalogue.SMALL_MODEL) -> di
         store = open_store(scratch, embedder)  # what arrives now is embedded for real
         before = _ask(store, test)
         store.tag("before")
-        report = store.ingest([settings.data_dir() / name for name in ("documents", "tables")])
+        report = store.ingest(course_folders())
         after = _ask(store, test)
         again = _ask(store.at_version("before"), test)
         min_overlap = choose_overlap(train, _ask(store, train))
@@ -51,7 +53,7 @@ def run(*, folder: Path | None = None, model: str = catalogue.SMALL_MODEL) -> di
     figures = {
         "bulletins": {"n_documents": report.added, "n_chunks": report.chunks_embedded},
         "reingest_s": report.wall_s,
-        "old_version_gives_old_hits": [_ids(hits) for hits in again] == [_ids(h) for h in before],
+        "old_version_gives_old_hits": _ids(again) == _ids(before),
         "min_overlap": min_overlap,
         "states": {name: of_updated(test, found, llm) for name, found in states.items()},
         "rule_by_kind": rule_by_kind(test, after, ruled),
@@ -82,10 +84,10 @@ def superseded() -> dict[str, Evidence]:
 def choose_overlap(train: Sequence[Question], found: Sequence[Sequence[Hit]]) -> float:
     """Return the ``min_overlap`` of the rule with the best hit@1 over all training questions."""
 
-    def quality(min_overlap: float) -> float:
-        return mean_hit_at_1(train, [newer_wins(hits, min_overlap=min_overlap) for hits in found])
+    def n_right(min_overlap: float) -> float:
+        return sum(hits_at_1(train, [newer_wins(h, min_overlap=min_overlap) for h in found]))
 
-    return max(_OVERLAPS, key=quality)
+    return max(_OVERLAPS, key=n_right)
 
 
 def of_updated(
@@ -99,16 +101,18 @@ def of_updated(
     rows = [
         {
             "id": question.id,
-            "first": holds(hits[0], question, old[question.id]) if hits else "neither",
+            "first": holds(hits[0], question, old[question.id]),
             "text": text,
             "says": says(text, question),
         }
         for (question, hits), text in zip(pairs, texts, strict=True)
     ]
-    return {
-        **{f"{key}_{value}": _share(rows, key, value) for key, value in _COUNTED},
-        "answers": rows,
+    shares = {
+        f"{key}_{value}": asdict(bootstrap_mean([row[key] == value for row in rows]))
+        for key in ("first", "says")
+        for value in ("new", "old")
     }
+    return {**shares, "answers": rows}
 
 
 def holds(hit: Hit, question: Question, old: Evidence) -> str:
@@ -130,17 +134,11 @@ def rule_by_kind(
     questions: Sequence[Question], after: Sequence[Sequence[Hit]], ruled: Sequence[Sequence[Hit]]
 ) -> dict[str, dict]:
     """Return the paired difference of hit@1 that a rule makes, for each kind and all."""
-    scores = {
-        name: [float(bool(retrieval_metrics.relevance(q, h[:1])[0])) if h else 0.0
-               for q, h in zip(questions, found, strict=True)]
-        for name, found in (("rule", ruled), ("plain", after))
-    }  # fmt: skip
+    scores = {"rule": hits_at_1(questions, ruled), "plain": hits_at_1(questions, after)}
+    kinds = pd.DataFrame(scores).groupby([q.kind for q in questions], sort=False)
     table = {}
-    for kind in ["all", *dict.fromkeys(q.kind for q in questions)]:
-        rule, plain = (
-            [s for s, q in zip(scores[name], questions, strict=True) if kind in ("all", q.kind)]
-            for name in ("rule", "plain")
-        )
+    for kind, part in [("all", pd.DataFrame(scores)), *kinds]:
+        rule, plain = part["rule"].tolist(), part["plain"].tolist()
         table[kind] = {
             "rule": asdict(bootstrap_mean(rule)),
             "plain": asdict(bootstrap_mean(plain)),
@@ -161,16 +159,9 @@ def render(figures: dict) -> str:
     return "\n".join(lines)
 
 
-_COUNTED = (("first", "new"), ("first", "old"), ("says", "new"), ("says", "old"))
-
-
 def _ask(store: Store, questions: Sequence[Question]) -> list[list[Hit]]:
     return store.search_many([q.question for q in questions], k=DEPTH)
 
 
-def _ids(hits: Sequence[Hit]) -> list[str]:
-    return [hit.chunk_id for hit in hits]
-
-
-def _share(rows: Sequence[Mapping[str, str]], key: str, value: str) -> dict:
-    return asdict(bootstrap_mean([float(row[key] == value) for row in rows]))
+def _ids(found: Sequence[Sequence[Hit]]) -> list[list[str]]:
+    return [[hit.chunk_id for hit in hits] for hits in found]

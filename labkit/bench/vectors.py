@@ -6,17 +6,19 @@ Does not know: any index. Used by lesson 03 and by ``python -m labkit bench retr
 """
 
 import hashlib
+import os
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from labkit import settings
+from labkit.bench.ingest import corpus_sentences
+from labkit.embed import load_embedder
+from labkit.exam import load_exam
 from labkit.types import Embedder
 
 LARGEST_EMBEDDED = 10_000
-DIMENSION = 384
 N_QUERIES = 200
 _ROWS_A_CLUSTER = 20
 _N_TOPICS = 200
@@ -34,11 +36,7 @@ class BenchVectors:
 
 def make(n: int) -> BenchVectors:
     """Return embeddings of the corpus up to ``LARGEST_EMBEDDED`` rows, clustered ones beyond."""
-    if n > LARGEST_EMBEDDED:
-        return clustered(n)
-    from labkit.embed import load_embedder
-
-    return embedded(n, load_embedder())
+    return clustered(n) if n > LARGEST_EMBEDDED else embedded(n, load_embedder())
 
 
 def embedded(n: int, embedder: Embedder) -> BenchVectors:
@@ -46,20 +44,16 @@ def embedded(n: int, embedder: Embedder) -> BenchVectors:
 
     The vectors are kept in the cache folder: the second call reads them.
     """
-    from labkit.exam import load_exam
-
     questions = [question.question for question in load_exam("test")][:N_QUERIES]
     return BenchVectors(
-        vectors=_cached(embedder.name, corpus_texts(n), embedder.encode_documents),
-        queries=_cached(embedder.name, questions, embedder.encode_queries),
+        vectors=_cached(embedder, "encode_documents", corpus_texts(n)),
+        queries=_cached(embedder, "encode_queries", questions),
         label=f"{embedder.name} embeddings of sentences made from the corpus; exam questions",
     )
 
 
 def corpus_texts(n: int) -> list[str]:
     """Return ``n`` different texts: the corpus' sentences, then halves of two joined anew."""
-    from labkit.bench.ingest import corpus_sentences
-
     sentences = list(dict.fromkeys(corpus_sentences()))
     halves = [sentence.split() for sentence in sentences]
     texts = dict.fromkeys(sentences[:n])
@@ -71,7 +65,7 @@ def corpus_texts(n: int) -> list[str]:
     return list(texts)
 
 
-def clustered(n: int, *, dimension: int = DIMENSION, seed: int = 0) -> BenchVectors:
+def clustered(n: int, *, dimension: int = 384, seed: int = 0) -> BenchVectors:
     """Draw unit vectors in clusters within topics, with a spectrum that falls off.
 
     Independent random directions would all be about equally far from a query, and no index could
@@ -105,14 +99,14 @@ def clustered(n: int, *, dimension: int = DIMENSION, seed: int = 0) -> BenchVect
     return BenchVectors(rows[:n], rows[n:], "clustered synthetic vectors, queries drawn alike")
 
 
-def _cached(name: str, texts: list[str], encode: Callable[[list[str]], np.ndarray]) -> np.ndarray:
+def _cached(embedder: Embedder, method: str, texts: list[str]) -> np.ndarray:
     """Return the vectors of ``texts``, from the cache if the same were embedded before."""
-    side = getattr(encode, "__name__", "encode")
-    key = hashlib.sha256("\n".join([name, side, *texts]).encode()).hexdigest()[:16]
+    told = "\n".join([embedder.name, method, *texts])
+    key = hashlib.sha256(told.encode()).hexdigest()[:16]
     path = settings.cache_dir() / "bench-vectors" / f"{key}.npy"
     if not path.is_file():
         path.parent.mkdir(exist_ok=True)
-        partial = path.with_suffix(f".{random.getrandbits(32):x}.part.npy")
-        np.save(partial, encode(texts))
+        partial = path.with_suffix(f".{os.getpid()}.part.npy")
+        np.save(partial, getattr(embedder, method)(texts))
         partial.replace(path)
     return np.load(path)

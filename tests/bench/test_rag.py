@@ -1,6 +1,8 @@
 """The benchmark of variants on a corpus of four documents: tuned apart, paired, resumable."""
 
+import functools
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,8 @@ import pytest
 
 from labkit import results
 from labkit.bench import rag as bench_rag
-from labkit.bench import rag_variants
-from labkit.bench.rag_variants import DEFAULT, Tools, Variant, every_variant, find
+from labkit.bench.rag import DEFAULT, Tools, Variant, every_variant, find
+from labkit.measure import bootstrap_mean
 from labkit.retrieval_metrics import per_question, score_retrieval, unpack
 
 DOCUMENTS = {
@@ -58,7 +60,7 @@ def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_embedder) -> Pa
     monkeypatch.setattr("labkit.settings.data_dir", lambda: data)
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(bench_rag, "load_embedder", lambda: fake_embedder)
-    monkeypatch.setattr(rag_variants, "every_variant", lambda: VARIANTS)
+    monkeypatch.setattr(bench_rag, "every_variant", lambda: VARIANTS)
     return tmp_path / "results"
 
 
@@ -76,59 +78,59 @@ def test_a_run_records_every_variant_with_intervals_and_paired_differences(cours
     assert "hybrid, 8 words, no headings" in bench_rag.render(figures)
 
 
-def test_a_killed_run_goes_on_with_what_is_missing(course: Path, monkeypatch) -> None:
-    measured = []
-    real = bench_rag.measure
-
-    def measure(variant, *rest):
-        if variant.max_words == 8 and len(measured) < 5:
-            raise KeyboardInterrupt
-        measured.append(variant.name)
-        return real(variant, *rest)
-
-    monkeypatch.setattr(bench_rag, "measure", measure)
-    with pytest.raises(KeyboardInterrupt):
-        bench_rag.run(folder=course)
-    measured.append("restarted")
-    figures = bench_rag.run(folder=course)
-    assert measured == [*(v.name for v in VARIANTS[:4]), "restarted", VARIANTS[4].name]
-    assert len(figures["variants"]) == 5
-
-
-def test_only_other_data_start_anew(course: Path, monkeypatch) -> None:
+def test_a_killed_run_goes_on_with_what_is_missing_and_other_data_start_anew(
+    course: Path, monkeypatch
+) -> None:
     measured: list[str] = []
     measure = bench_rag.measure
 
-    def counted(variant, *rest):
+    def cut_off(variant, *rest):
         measured.append(variant.name)
+        if len(measured) == 5:
+            raise KeyboardInterrupt
         return measure(variant, *rest)
 
-    monkeypatch.setattr(bench_rag, "measure", counted)
-    first = bench_rag.run(folder=course)
-    assert bench_rag.run(folder=course)["variants"] == first["variants"]
-    assert len(measured) == len(VARIANTS)
-    monkeypatch.setattr(bench_rag, "data_mark", lambda: "other")
+    names = [variant.name for variant in VARIANTS]
+    monkeypatch.setattr(bench_rag, "measure", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        bench_rag.run(folder=course)
+    figures = bench_rag.run(folder=course)
+    assert list(figures["variants"]) == names and measured == [*names, names[4]]
+    assert bench_rag.run(folder=course)["variants"] == figures["variants"]
+    assert len(measured) == 6
+    manual = course.parent / "data" / "documents" / "A.md"
+    manual.write_text(manual.read_text(encoding="utf-8") + " It is green.", encoding="utf-8")
     bench_rag.run(folder=course)
-    assert len(measured) == 2 * len(VARIANTS)
+    assert measured[6:] == names
 
 
 def test_scores_equal_those_of_the_hits_that_the_variant_finds(course: Path, fake_embedder) -> None:
-    test = [q for q in bench_rag.exam.load_exam("test")]
-    store = bench_rag.fill(course / "db", fake_embedder, DEFAULT)
-    row = bench_rag.measure(DEFAULT, store, test[:1], test, Tools({}, {}))
-    found = find(DEFAULT, store, [q.question for q in test], Tools({}, {}))
-    expected = [score_retrieval(q, h, k=5) for q, h in zip(test, found, strict=True)]
-    assert row["metrics"]["reciprocal_rank"]["mean"] == np.mean(
-        [s.reciprocal_rank for s in expected]
-    )
+    test = bench_rag.exam.load_exam("test")
+    search = bench_rag.fill(course / "db", fake_embedder).search_many
+    row = bench_rag.measure(DEFAULT, functools.cache(search), test[:1], test, Tools({}, {}))
+    found = search([q.question for q in test], k=20)
+    ranks = [score_retrieval(q, h, k=5).reciprocal_rank for q, h in zip(test, found, strict=True)]
+    assert row["metrics"]["reciprocal_rank"]["mean"] == np.mean(ranks)
+    firsts = per_question(unpack(row["ranks"]))["hit_at_1"]
+    assert row["hit_at_1_by_kind"] == {"lookup": asdict(bootstrap_mean(firsts))}
+
+
+@pytest.mark.parametrize(
+    ("n_words", "n_readable"), [([300, 9], 1), ([100, 140, 1], 2), ([50] * 9, 4), ([], 1)]
+)
+def test_whole_passages_are_read_up_to_a_number_of_words(n_words, n_readable, make_hit) -> None:
+    assert bench_rag._n_readable([make_hit("word " * n) for n in n_words]) == n_readable
 
 
 def test_numbers_are_chosen_by_the_training_questions_alone(course: Path, fake_embedder) -> None:
-    store = bench_rag.fill(course / "db", fake_embedder, DEFAULT)
-    asked = []
-    store.search_many = lambda queries, **o: asked.extend(queries) or [[] for _ in queries]
-    bench_rag.tune(store, bench_rag.exam.load_exam("train"), bench_rag.make_tools(fake_embedder))
-    assert {text.partition(" (")[0] for text in asked} == {ASKED["train"][0][0]}
+    asked = set()
+
+    def search(queries, **options):
+        asked.update(text.partition(" (")[0] for text in queries)
+        return [[] for _ in queries]
+
+    bench_rag.tune(search, bench_rag.exam.load_exam("train"), bench_rag.make_tools(fake_embedder))
+    assert asked == {ASKED["train"][0][0]}
 
 
 def test_the_leaderboard_varies_what_it_promises() -> None:
@@ -137,20 +139,20 @@ def test_the_leaderboard_varies_what_it_promises() -> None:
     assert len(set(names)) == len(names) and variants[0] == DEFAULT
     for field in Variant.__dataclass_fields__:
         n_values = len({getattr(variant, field) for variant in variants})
-        assert n_values > 1 or field == "embedder", field
+        assert n_values > 1, field
 
 
 def test_reranking_and_rewriting_change_what_is_asked_and_how_it_is_ordered(make_hit) -> None:
-    class Store:
-        def search_many(self, queries, *, k=5, mode="hybrid"):
-            self.asked = list(queries)
-            return [[make_hit("fan", document_id="F"), make_hit("oil", document_id="O", score=0)]]
+    asked = []
+
+    def search(queries, *, k, mode):
+        asked.extend(queries)
+        return [[make_hit("fan", document_id="F"), make_hit("oil", document_id="O", score=0)]]
 
     tools = Tools({"kettle": "The kettle is the oil pump."}, {"lexical": lambda q, p: [0, 1]})
-    store = Store()
-    find(Variant(rewrite=True), store, ["Where is the oil pump?"], tools)
-    assert store.asked == ["Where is the oil pump? (kettle)"]
-    best = find(Variant(rerank="lexical"), store, ["oil"], tools)[0]
+    find(Variant(rewrite=True), search, ["Where is the oil pump?"], tools)
+    assert asked == ["Where is the oil pump? (kettle)"]
+    best = find(Variant(rerank="lexical"), search, ["oil"], tools)[0]
     assert [hit.document_id for hit in best] == ["O", "F"]
     gentle = Tools({}, tools.scorers, rerank_weights={"hybrid + lexical": 0.4})
-    assert find(Variant(rerank="lexical"), store, ["oil"], gentle)[0][0].document_id == "F"
+    assert find(Variant(rerank="lexical"), search, ["oil"], gentle)[0][0].document_id == "F"
