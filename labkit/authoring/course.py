@@ -23,7 +23,7 @@ from labkit.hardware import GIB
 
 STATE_FILE = "course.json"
 PEAK_CELL = "from labkit.measure import peak_rss_bytes\n\nprint(peak_rss_bytes())"
-_LEFT_OUT = re.compile(r"\b(?:skipped|not measured yet|not recorded yet|not tried)\b", re.I)
+_LEFT_OUT = re.compile(r".*\b(?:skipped|not (?:measured|recorded) yet|not tried)\b.*", re.I)
 _SHOWN_LEFT_OUT = 3
 
 
@@ -87,7 +87,7 @@ def run(chosen: list[Lesson], html_dir: Path, *, again: bool = False) -> int:
         kept = finished.get(lesson.name)
         try:
             one = kept if kept and kept.stamp == stamp(lesson) else _run_lesson(lesson, html_dir)
-        except (outputs.Interrupted, KeyboardInterrupt):
+        except KeyboardInterrupt:
             print("stopped")
             break
         runs.append(one)
@@ -129,9 +129,7 @@ def _skipped(runs: Sequence[LessonRun], chosen: Sequence[Lesson]) -> list[tuple[
     unchanged = "unchanged since it finished; --again runs it"
     found = [(one.name, unchanged) for one in runs if one.earlier]
     found += [(one.name, line) for one in runs for line in one.left_out]
-    found += [(lesson.name, "the run was stopped") for lesson in chosen[len(runs) :]]
-    drafts = sorted((chosen[0].source.parent / "drafts").glob("[0-9][0-9]_*.py"))
-    return found + [(path.stem, "a draft, not part of the course yet") for path in drafts]
+    return found + [(lesson.name, "the run was stopped") for lesson in chosen[len(runs) :]]
 
 
 def _scores() -> list[str]:
@@ -152,8 +150,6 @@ def _run_lesson(lesson: Lesson, html_dir: Path) -> LessonRun:
     start, error = time.perf_counter(), None
     try:
         outputs.execute(notebook, lesson.root / "notebooks")
-    except outputs.Interrupted:
-        raise
     except (outputs.CellError, outputs.KernelError) as failure:
         error = str(failure)
     wall_s = time.perf_counter() - start
@@ -174,9 +170,9 @@ def _run_lesson(lesson: Lesson, html_dir: Path) -> LessonRun:
 
 def _left_out(notebook: Any) -> tuple[str, ...]:
     """Return the first printed lines in which a lesson says what it did not do."""
-    streams = (o for cell in notebook.cells for o in cell.get("outputs", []) if "text" in o)
-    lines = (line.strip() for output in streams for line in output.text.splitlines())
-    return tuple(dict.fromkeys(filter(_LEFT_OUT.search, lines)))[:_SHOWN_LEFT_OUT]
+    streams = (o.text for c in notebook.cells for o in c.get("outputs", []) if "text" in o)
+    found = dict.fromkeys(line.strip() for text in streams for line in _LEFT_OUT.findall(text))
+    return tuple(found)[:_SHOWN_LEFT_OUT]
 
 
 def _finished(html_dir: Path) -> dict[str, LessonRun]:

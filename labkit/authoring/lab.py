@@ -17,6 +17,7 @@ import time
 import urllib.request
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,7 @@ from labkit import settings
 
 FIRST_LESSON = "notebooks/00_start_here.ipynb"
 USUAL_PORT = 8888
-_OVERRIDES = {
-    "@jupyterlab/apputils-extension:notification": {
-        "fetchNews": "false",
-        "checkForUpdates": False,
-    }
-}
+NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
 
 
 @dataclass(frozen=True)
@@ -69,15 +65,13 @@ class Server:
         return opener.open(request, timeout=5)
 
 
-def start(*, port: int = 0, open_browser: bool | None = None) -> int:
-    """Serve the course until Ctrl-C.
+def start(*, port: int = 0) -> int:
+    """Serve the course until Ctrl-C; print the address, and open it where there is a display.
 
     Parameters
     ----------
     port : int
         0 takes ``PORT`` from the environment, else 8888 or, when that is busy, any free one.
-    open_browser : bool, optional
-        By default the browser opens where there is a display; the address is printed always.
 
     Returns
     -------
@@ -91,7 +85,7 @@ def start(*, port: int = 0, open_browser: bool | None = None) -> int:
         wait_until_ready(server)
         print(f"JupyterLab runs here, for this machine only:\n\n  {server.url}\n", flush=True)
         print("Ctrl-C stops it.", flush=True)
-        if has_display() if open_browser is None else open_browser:
+        if has_display():
             webbrowser.open(server.url)
         server.process.wait()
         print("JupyterLab ended by itself; its messages stand above.", file=sys.stderr)
@@ -123,14 +117,13 @@ def launch(root: Path, *, port: int = 0, options: Sequence[str] = ()) -> Server:
         If the chosen port is not a free one.
     """
     port, token, state = choose_port(port), secrets.token_hex(24), state_dir()
-    lesson = FIRST_LESSON if (root / FIRST_LESSON).is_file() else ""
     process = subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", *server_options(root, port, state), *options],
         env=os.environ | folders(state) | {"JUPYTER_TOKEN": token, "ORT_DISABLE_TELEMETRY": "1"},
         stdin=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches us alone, and we stop the server in order.
     )
-    page = f"lab/tree/{lesson}" if lesson else "lab"
+    page = f"lab/tree/{FIRST_LESSON}" if (root / FIRST_LESSON).is_file() else "lab"
     return Server(process=process, url=f"http://127.0.0.1:{port}/{page}?token={token}")
 
 
@@ -138,9 +131,11 @@ def server_options(root: Path, port: int, state: Path) -> list[str]:
     """Return the command-line options of the server, and write the settings they point to."""
     app_settings = state / "app-settings"
     app_settings.mkdir(parents=True, exist_ok=True)
-    (app_settings / "overrides.json").write_text(json.dumps(_OVERRIDES), encoding="utf-8")
-    options = [
+    overrides = json.dumps({"@jupyterlab/apputils-extension:notification": NO_NEWS})
+    (app_settings / "overrides.json").write_text(overrides, encoding="utf-8")
+    return [
         "--no-browser",
+        "--allow-root",  # in a container
         "--ServerApp.ip=127.0.0.1",
         f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
@@ -151,20 +146,13 @@ def server_options(root: Path, port: int, state: Path) -> list[str]:
         "--LanguageServerManager.autodetect=False",  # it would run npm, which writes to the home
         "--Application.log_level=ERROR",
     ]
-    as_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    return [*options, "--allow-root"] if as_root else options
 
 
 def folders(state: Path) -> dict[str, str]:
     """Return the environment that keeps Jupyter's own files under `state`, not in the home."""
-    names = {
-        "JUPYTER_CONFIG_DIR": "config",
-        "JUPYTER_DATA_DIR": "data",
-        "JUPYTER_RUNTIME_DIR": "runtime",
-        "IPYTHONDIR": "ipython",
-        "MPLCONFIGDIR": "matplotlib",
-    }
-    return {name: str(state / folder) for name, folder in names.items()}
+    own = {f"JUPYTER_{name.upper()}_DIR": name for name in ("config", "data", "runtime")}
+    others = {"IPYTHONDIR": "ipython", "MPLCONFIGDIR": "matplotlib"}
+    return {name: str(state / folder) for name, folder in (own | others).items()}
 
 
 def state_dir() -> Path:
@@ -186,15 +174,10 @@ def choose_port(wanted: int) -> int:
     text = str(wanted) if wanted else os.environ.get("PORT", "0").strip() or "0"
     if not text.isdigit() or int(text) > 65535:
         raise ValueError(f"The port {text!r} is not a number from 1 to 65535.")
-    if int(text):
-        if not _is_free(int(text)):
-            raise ValueError(f"Port {text} is in use; choose another, or none to get a free one.")
-        return int(text)
-    if _is_free(USUAL_PORT):
-        return USUAL_PORT
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in [int(text)] if int(text) else [USUAL_PORT, 0]:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as probe:
+            return int(probe.getsockname()[1])
+    raise ValueError(f"Port {text} is in use; choose another, or none to get a free one.")
 
 
 def wait_until_ready(server: Server, *, patience_s: float = 120.0) -> None:
@@ -222,14 +205,3 @@ def has_display() -> bool:
     if sys.platform.startswith("linux"):
         return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     return "SSH_CONNECTION" not in os.environ
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        if os.name == "posix":  # as the server does; elsewhere this would share a busy port
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

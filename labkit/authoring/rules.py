@@ -13,7 +13,7 @@ from itertools import takewhile
 from statistics import median
 from typing import Any
 
-from labkit.authoring.source import tags
+from labkit.authoring.source import code_cells, tags
 
 MAX_CODE_LINES = 25
 MAX_MEDIAN_CODE_LINES = 6
@@ -28,6 +28,8 @@ MAX_RECAP_POINTS = 5
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+\.) ", re.M)
 _SHELL = re.compile(r"^\s*(?:!|%\w|%%\w|\?\w)", re.M)
 _EXERCISE = re.compile(r"^#{2,3} Exercise\b.*$", re.M)
+_CHECK = re.compile(r"^check\.\w+\(", re.M)
+_TABLE = re.compile(r"^\|.*\|\s*$", re.M)
 
 
 def cell_faults(notebook: Any) -> list[str]:
@@ -85,6 +87,12 @@ def count_words(markdown: str, *, front_matter: bool = False) -> int:
     return sum(any(c.isalnum() for c in word) for word in " ".join(lines).split())
 
 
+def check_calls(notebook: Any) -> list[tuple[int, Any]]:
+    """Return number and cell of everything that checks an exercise."""
+    calls = ((n, c) for n, c in enumerate(notebook.cells, 1) if _CHECK.search(c.source))
+    return [(number, cell) for number, cell in calls if cell.cell_type == "code"]
+
+
 def count_code_lines(source: str) -> int:
     """Count the lines of a code cell that are not blank."""
     return sum(bool(line.strip()) for line in source.splitlines())
@@ -119,7 +127,7 @@ def _outside(count: int, allowed: tuple[int, int]) -> bool:
 
 
 def _size_faults(notebook: Any, *, name: str) -> Iterator[str]:
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code = code_cells(notebook)
     n_markdown = sum(cell.cell_type == "markdown" for cell in notebook.cells)
     low, high = SHORT_LESSONS.get(name, CODE_CELLS)
     if _outside(len(code), (low, high)):
@@ -147,7 +155,7 @@ def _front_faults(notebook: Any) -> Iterator[str]:
     following = after[1].strip("*: \n").split("\n\n")[0] if len(after) == 2 else ""
     if _outside(len(_BULLET.findall("\n" + following)), ABILITIES):
         yield f"'You will be able to' is not followed by {ABILITIES[0]} to {ABILITIES[1]} points."
-    if not re.search(r"^\|.*\|\s*$", prose, re.M):
+    if not _TABLE.search(prose):
         yield "No table of reading time, run time, RAM, VRAM and download before the setup cell."
 
 
@@ -174,9 +182,8 @@ def _exercise_faults(notebook: Any) -> Iterator[str]:
             yield f"'{header}' does not say its difficulty, minutes and goal."
         if "<details>" not in body:
             yield f"'{header}' has no hint in <details>."
-    n_stubs = sum("stub" in tags(cell) for cell in notebook.cells if cell.cell_type == "code")
-    calls = [cell for cell in notebook.cells if re.search(r"^check\.\w+\(", cell.source, re.M)]
-    n_checks = sum(cell.cell_type == "code" for cell in calls)
+    n_stubs = sum("stub" in tags(cell) for cell in code_cells(notebook))
+    n_checks = len(check_calls(notebook))
     if len(headers) != n_stubs or len(headers) != n_checks:
         yield (
             f"{len(headers)} exercises, but {n_stubs} stubs and {n_checks} cells "
@@ -193,5 +200,5 @@ def _closing_faults(notebook: Any) -> Iterator[str]:
     if _section(notebook, "Next") is None:
         yield "There is no '## Next' that names the next lesson."
     claims = _section(notebook, "Claims")
-    if claims is None or not re.search(r"^\|.*\|\s*$", claims, re.M):
+    if claims is None or not _TABLE.search(claims):
         yield "There is no '## Claims' with a table."

@@ -67,12 +67,6 @@ def test_news_and_update_checks_are_off(tmp_path: Path) -> None:
     assert notification == {"fetchNews": "false", "checkForUpdates": False}
 
 
-@pytest.mark.parametrize(("user", "expected"), [(0, True), (1000, False)])
-def test_root_is_allowed_only_for_root(monkeypatch, tmp_path, user: int, expected: bool) -> None:
-    monkeypatch.setattr(lab.os, "geteuid", lambda: user, raising=False)
-    assert ("--allow-root" in lab.server_options(tmp_path, 9999, tmp_path)) is expected
-
-
 def test_no_display_means_no_browser(monkeypatch) -> None:
     monkeypatch.setattr(lab.sys, "platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
