@@ -369,10 +369,10 @@ def test_solution_that_fails_its_check_is_refused(tmp_path: Path) -> None:
 ANATOMY = {
     "not a `# Title` with the one question": ("four?**", "four.**"),
     "no Colab badge": ("{{colab_badge}}", ""),
-    "'You will be able to' is not followed": ("# - add\n", ""),
+    "2 points below 'You will be able to'; 3 to 5": ("# - add\n", ""),
     "No table of reading time": ("# | run time | RAM |\n# |---|---|\n# | not measured | not "
                                  "measured |\n", ""),
-    "0 passages start with **Predict.**": ("**Predict.**", "Predict"),
+    "0 passages that start with **Predict.**": ("**Predict.**", "Predict"),
     "5 passages **Predict**, 0 **Explain**": ("**Explain.**", "So"),
     "0 exercises; 2 to 4": ("### Exercise", "### Task"),
     "does not say its difficulty": ("5 minutes", "5 min"),
