@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
+
 import labkit
 from labkit import doctor, results, settings
 from labkit.authoring import course, outputs, rules
@@ -65,16 +67,10 @@ def reword(lesson: Lesson, variant: Variant) -> bool:
 
 
 def _stamp(source_sha256: str) -> dict[str, str]:
-    return {
-        "source_sha256": source_sha256,
-        "mode": "full",
-        "labkit_version": labkit.__version__,
-    }
+    return {"source_sha256": source_sha256, "mode": "full", "labkit_version": labkit.__version__}
 
 
 def _save(notebook: Any, lesson: Lesson, variant: Variant) -> Path:
-    import nbformat
-
     outputs.clean(notebook)
     notebook.metadata["labkit"] = _stamp(lesson.source_sha256())
     path = lesson.built(variant)
@@ -117,12 +113,12 @@ def _source_faults(notebook: Any, lesson: Lesson, variant: Variant) -> Iterator[
     if notebook.metadata.get("labkit", {}).get("source_sha256") != lesson.source_sha256():
         yield "The source changed after this build; run `make notebooks`."
         return
-    expected, found = (
-        [(cell.get("id"), cell.source, cell.metadata) for cell in cells]
-        for cells in (convert(lesson, variant).cells, notebook.cells)
-    )
-    if expected != found:
-        yield "The cells are not those of the source: edit notebooks/src, then `make notebooks`."
+    expected = convert(lesson, variant)
+    expected.metadata["labkit"] = notebook.metadata["labkit"]
+    for cell, built in zip(code_cells(expected), code_cells(notebook), strict=False):
+        cell.outputs, cell.execution_count = built.outputs, built.execution_count
+    if expected != notebook:
+        yield "This is not what the source says: edit notebooks/src, then `make notebooks`."
 
 
 def _run_faults(notebook: Any) -> Iterator[str]:
@@ -154,14 +150,10 @@ def content_faults(notebook: Any, variant: Variant) -> list[str]:
 
 
 def _read(path: Path) -> Any:
-    import nbformat
-
     return nbformat.read(path, as_version=nbformat.NO_CONVERT)
 
 
 def _text(notebook: Any) -> str:
-    import nbformat
-
     return nbformat.writes(notebook).rstrip("\n") + "\n"
 
 
@@ -194,10 +186,7 @@ def _build(chosen: list[Lesson], *, again: bool) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run the builder's command line; return 0, 1 (the work failed) or 2 (bad usage)."""
     parser = argparse.ArgumentParser(prog="labkit.authoring.notebooks", description=__doc__)
-    what = (
-        "build the notebooks whose source changed; run every lesson of the course and write "
-        "pages to build/html"
-    )
+    what = "build the notebooks whose source changed; run lessons and write pages to build/html"
     parser.add_argument("command", choices=("build", "course"), help=what)
     parser.add_argument("lesson", nargs="*", help="a lesson's number or name; default: all")
     again = "build or run what is up to date, too"

@@ -110,23 +110,18 @@ def clean(notebook: Any) -> None:
 
 def dirt(notebook: Any) -> list[str]:
     """Return one sentence for everything in the outputs that may not be saved."""
-    found = [
+    return [
         f"Cell {number} shows {what}."
         for number, cell in enumerate(notebook.cells, start=1)
         for output in cell.get("outputs", [])
         for what in _dirt_of(output)
     ]
-    if "widgets" in notebook.metadata:
-        found.append("The notebook's metadata holds widget state, which GitHub calls invalid.")
-    return found
 
 
 def texts(output: Any) -> Iterator[str]:
     """Yield the readable texts of an output; pictures are left out."""
     if output.output_type == "stream":
         yield output.text
-    if output.output_type == "error":
-        yield "\n".join(output.traceback)
     for kind, value in output.get("data", {}).items():
         if isinstance(value, str) and (kind.startswith("text/") or kind == "image/svg+xml"):
             yield value

@@ -8,7 +8,7 @@ Used by ``notebooks``; no lesson calls it.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import takewhile
 from statistics import median
 from typing import Any
@@ -63,8 +63,7 @@ def anatomy_faults(notebook: Any, *, name: str) -> list[str]:
     list of str
         One sentence a finding.
     """
-    parts: list[Callable[[Any], Iterator[str]]] = [_front_faults, _section_faults]
-    parts += [_exercise_faults, _closing_faults]
+    parts = (_front_faults, _section_faults, _exercise_faults, _closing_faults)
     return [*_size_faults(notebook, name=name), *(f for part in parts for f in part(notebook))]
 
 

@@ -326,7 +326,6 @@ FAULTS = {
     "No cell has an output": lambda nb: [c.update(outputs=[]) for c in nb["cells"]
                                          if c["cell_type"] == "code"],
     "The source changed": lambda nb: nb["metadata"]["labkit"].update(source_sha256="0"),
-    "widget state": lambda nb: nb["metadata"].update(widgets={}),
     "an absolute path": lambda nb: nb["cells"][5]["outputs"][0].update(text="/tmp/x"),
     "bytes; at most": lambda nb: nb["cells"][5]["outputs"][0].update(text="x" * 1_100_000),
     "does not say 'not attempted yet'": lambda nb: [
@@ -346,14 +345,21 @@ def test_seeded_fault_in_a_built_notebook_is_found(
 
 
 @pytest.mark.parametrize(
-    "change", [{"id": "random"}, {"metadata": {"execution": {}}}, {"source": "edited"}]
+    "change",
+    [
+        edit_cell(-1, id="random"),
+        edit_cell(-1, metadata={"execution": {}}),
+        edit_cell(-1, source="edited"),
+        lambda nb: nb["cells"].pop(),
+        lambda nb: nb["metadata"].update(widgets={}),
+    ],
 )
-def test_cells_that_are_not_the_builders_are_found(built, tmp_path: Path, change: dict) -> None:
+def test_what_is_not_the_builders_is_found(built, tmp_path: Path, change: Callable) -> None:
     lesson = make(tmp_path)
     notebook = json.loads(built.built("student").read_text())
-    edit_cell(-1, **change)(notebook)
+    change(notebook)
     lesson.built("student").write_text(json.dumps(notebook))
-    assert "The cells are not those of the source" in notebooks.problems(lesson, "student")[0]
+    assert "This is not what the source says" in notebooks.problems(lesson, "student")[0]
 
 
 def test_missing_notebook_is_named(tmp_path: Path) -> None:
