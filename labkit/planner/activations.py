@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.memory import ELEMENT_BYTES, ModelShape, StepConfig, target_names
-
-FP32 = 4
+from labkit.memory import ELEMENT_BYTES, FP32, ModelShape, StepConfig, target_names
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,7 @@ def block_operations(shape: ModelShape, step: StepConfig) -> list[Operation]:
         linear.operation("o_proj", inputs=copied),
         norm,
         *mlp,
-        linear.operation(
-            "down_proj",
-            inputs=linear.input_bytes("down_proj", shared=number * shape.intermediate),
-        ),
+        linear.operation("down_proj", first=True),
     ]
 
 
@@ -117,13 +112,9 @@ def norm_operation(shape: ModelShape, step: StepConfig) -> Operation:
 
     Its backward pass makes five tensors of that size, which is why the last norm can be the peak.
     """
-    size = ELEMENT_BYTES[step.dtype]
-    upcast = FP32 * step.tokens * shape.hidden
-    if step.method != "full":
-        return Operation("norm", upcast + FP32 * step.tokens, 5 * upcast)
-    result = size * step.tokens * shape.hidden
-    kept = upcast + FP32 * step.tokens + result
-    return Operation("norm", kept, 5 * upcast - result, gradient=size * shape.hidden)
+    gradient = ELEMENT_BYTES[step.dtype] * shape.hidden if step.method == "full" else 0
+    upcast, result = FP32 * step.tokens * shape.hidden, gradient * step.tokens
+    return Operation("norm", upcast + FP32 * step.tokens + result, 5 * upcast - result, gradient)
 
 
 class _Linears:
@@ -135,16 +126,14 @@ class _Linears:
         self.base, self.adapter = ELEMENT_BYTES[step.dtype], ELEMENT_BYTES[step.adapter_dtype]
         self.residual = self.base * step.tokens * shape.hidden
         self.input_kept = False
+        same_format = self.targets if self.adapter == self.base else ()
+        self.kept_as_is = tuple(self.sizes) if step.method == "full" else same_format
 
     def input_bytes(self, name: str, *, shared: int) -> int:
         """Return what is kept of the input; ``shared`` if it is kept as it is."""
-        if self.step.method == "full":
+        if name in self.kept_as_is:
             return shared
-        if name not in self.targets:
-            return 0
-        if self.adapter == self.base:
-            return shared
-        return self.adapter * self.step.tokens * self.sizes[name][0]
+        return self.adapter * self.step.tokens * self.sizes[name][0] * (name in self.targets)
 
     def operation(
         self, name: str, *, first: bool = False, inputs: int | None = None, output: int = 0
@@ -175,11 +164,8 @@ class _Linears:
         """
         n_in, n_out = self.sizes[name]
         tokens, base = self.step.tokens, self.base
-        kept_as_is = self.step.method == "full" or (
-            name in self.targets and self.adapter == self.base
-        )
         forward = self.residual + base * tokens * n_out - output
-        forward += 0 if kept_as_is else base * tokens * n_in
+        forward += 0 if name in self.kept_as_is else base * tokens * n_in
         backward = 2 * base * tokens * n_in
         if self.step.method == "qlora":
             backward = base * max(2 * tokens * n_in, tokens * n_in + n_in * n_out)

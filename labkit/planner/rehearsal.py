@@ -165,7 +165,7 @@ class _LiveBytes:
 def _counting(model: Any, optimizer: Any, step: StepConfig) -> Iterator[_LiveBytes]:
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
+    from torch.utils._pytree import tree_map_only
 
     count = _LiveBytes(model.config.vocab_size)
 
@@ -174,9 +174,7 @@ def _counting(model: Any, optimizer: Any, step: StepConfig) -> Iterator[_LiveByt
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             result = func(*args, **(kwargs or {}))
-            for leaf in tree_leaves(result):
-                if isinstance(leaf, torch.Tensor):
-                    count.see(leaf)
+            tree_map_only(torch.Tensor, count.see, result)
             return result
 
     _count_static(model, optimizer, step, count)
@@ -202,15 +200,11 @@ def _count_static(model: Any, optimizer: Any, step: StepConfig, count: _LiveByte
             state = state.state2
     for buffer in model.buffers():
         count.see(buffer, "weights")
+    pages = step.optimizer == "paged_adamw_8bit"  # on the CPU, bitsandbytes pages nothing
     for state in optimizer.state.values():
-        for value in state.values():
-            if isinstance(value, torch.Tensor) and not _is_paged(value, step):
+        for value in filter(torch.is_tensor, state.values()):
+            if not pages or value.numel() < SMALLEST_PAGED_TENSOR:
                 count.see(value, "optimizer")
-
-
-def _is_paged(state: Any, step: StepConfig) -> bool:
-    """Tell what bitsandbytes would page; on the CPU it pages nothing."""
-    return step.optimizer == "paged_adamw_8bit" and state.numel() >= SMALLEST_PAGED_TENSOR
 
 
 def _mark_backward(hidden: Any, count: _LiveBytes) -> None:
