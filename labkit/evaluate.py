@@ -27,17 +27,6 @@ System = Literal["base", "rag", "lora", "both"]
 OPEN_BOOK = ("rag", "both")
 TUNED = ("lora", "both")
 RETRIEVAL_DEPTH = 5
-SHOWN = {
-    "exact_match": "exact match",
-    "house_format": "house format",
-    "citation_precision": "citation precision",
-    "citation_recall": "citation recall",
-    "house_terms": "house terms",
-    "abstention_precision": "abstention precision",
-    "abstention_recall": "abstention recall",
-    "false_abstention": "refused although answerable",
-    "wrong_but_confident": "wrong but confident",
-}
 
 
 def sit(
@@ -117,7 +106,9 @@ def render(run: dict) -> str:
     config, figures = run["config"], run["figures"]
     head = f"{config['system']} with {config['model']}, {config['n_questions']} questions"
     lines = [f"{head}, {figures['wall_s']:.0f} s"]
-    lines += [f"  {label:28} {_percent(figures[name])}" for name, label in SHOWN.items()]
+    for name in answer_metrics.METRICS:
+        label = "refused although answerable" if name == "false_abstention" else name
+        lines.append(f"  {label.replace('_', ' '):28} {_percent(figures[name])}")
     parts = figures["by_kind"] | figures["by_held_out"]
     lines += [f"  exact match, {part:15} {_percent(share)}" for part, share in parts.items()]
     return "\n".join(lines)
@@ -252,11 +243,6 @@ def stale_parts(run: dict) -> list[str]:
     """
     today = rests_on()
     return [name for name, mark in run.get("rests_on", {}).items() if today.get(name, mark) != mark]
-
-
-def is_stale(run: dict) -> bool | None:
-    """Tell whether anything a record rests on has changed; ``None`` if the record does not say."""
-    return bool(stale_parts(run)) if run.get("rests_on") else None
 
 
 def _files(*names: str) -> bytes:
