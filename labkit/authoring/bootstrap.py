@@ -10,7 +10,6 @@ Used by the setup cell of every lesson.
 import importlib
 import importlib.metadata
 import importlib.util
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from labkit import settings
 
 
 def install_missing(project: Path | None = None) -> list[str]:
@@ -78,11 +79,6 @@ def installed_pins() -> set[str]:
     return {f"{name}=={version}" for name, version in found if name and version}
 
 
-def on_colab() -> bool:
-    """Tell whether this runs on Google Colab."""
-    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
-
-
 def _requirements(project: Path | None) -> Iterator[Any]:
     """Yield the requirements that apply to this interpreter and operating system."""
     path = project or Path(__file__).resolve().parents[2] / "pyproject.toml"
@@ -126,7 +122,7 @@ def _parse(text: str) -> Any:
 def _failure(missing: list[str]) -> str:
     advice = (
         "Check 'Runtime > Change runtime type' and that this session has internet access"
-        if on_colab()
+        if settings.on_colab()
         else "Check the network, or install the course into its own environment with `make lab`"
     )
     return (

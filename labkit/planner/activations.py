@@ -39,11 +39,9 @@ def block_operations(shape: ModelShape, step: StepConfig) -> list[Operation]:
     number = ELEMENT_BYTES[step.dtype] * step.tokens  # one number a token
     q, kv = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
     norm, linear = norm_operation(shape, step), _Linears(shape, step)
-    fused = shape.architecture == "phi3"
-    projections = _fused_projections if fused else _projections
-    attention, mlp = projections(shape, linear, number)
+    attention, mlp = _projections(shape, linear, number)
     # Phi-3's heads lie in another order than the output matrix reads, so it keeps a copy.
-    copied = linear.input_bytes("o_proj", shared=number * q if fused else 0)
+    copy = number * q if shape.architecture == "phi3" else 0
     mask = number * step.seq if shape.window and step.seq > shape.window else 0
     scores = FP32 * step.tokens * shape.n_heads
     return [
@@ -51,41 +49,36 @@ def block_operations(shape: ModelShape, step: StepConfig) -> list[Operation]:
         *attention,
         Operation("rotary", number * (q + kv), number * (q + kv)),
         Operation("attention", number * q + scores + mask, number * (2 * q + 2 * kv)),
-        linear.operation("o_proj", inputs=copied),
+        linear.operation("o_proj", inputs=linear.input_bytes("o_proj", shared=copy)),
         norm,
         *mlp,
         linear.operation("down_proj", first=True),
     ]
 
 
-Halves = tuple[list[Operation], list[Operation]]
+def _projections(
+    shape: ModelShape, linear: _Linears, number: int
+) -> tuple[list[Operation], list[Operation]]:
+    """Return the matrices before attention and in the MLP.
 
-
-def _projections(shape: ModelShape, linear: _Linears, number: int) -> Halves:
-    """Return Llama's matrices before attention and in the MLP; of q, k, v only v is kept as is."""
-    wide, kv = number * shape.intermediate, number * shape.n_kv_heads * shape.head_dim
+    Of Llama's q, k and v only v is kept as it is. Phi-3's v is a view of the fused output, so all
+    of that is kept.
+    """
+    operation, wide = linear.operation, number * shape.intermediate
+    if shape.architecture == "phi3":
+        fused = number * shape.linears()["qkv_proj"][1]
+        return (
+            [operation("qkv_proj", first=True, output=fused)],
+            [operation("gate_up_proj", first=True, output=2 * wide), Operation("silu", wide, wide)],
+        )
+    v = number * shape.n_kv_heads * shape.head_dim
     attention = [
-        linear.operation("q_proj", first=True),
-        linear.operation("k_proj"),
-        linear.operation("v_proj", output=kv),
+        operation("q_proj", first=True),
+        operation("k_proj"),
+        operation("v_proj", output=v),
     ]
-    mlp = [
-        linear.operation("gate_proj", first=True, output=wide),
-        Operation("silu", wide),
-        linear.operation("up_proj", output=wide),
-    ]
-    return attention, mlp
-
-
-def _fused_projections(shape: ModelShape, linear: _Linears, number: int) -> Halves:
-    """Return Phi-3's: v is a view of the fused output, so all of it is kept."""
-    wide, (_, fused) = number * shape.intermediate, shape.linears()["qkv_proj"]
-    attention = [linear.operation("qkv_proj", first=True, output=number * fused)]
-    mlp = [
-        linear.operation("gate_up_proj", first=True, output=2 * wide),
-        Operation("silu", wide, wide),
-    ]
-    return attention, mlp
+    gate = [operation("gate_proj", first=True, output=wide), Operation("silu", wide)]
+    return attention, [*gate, operation("up_proj", output=wide)]
 
 
 def kept_bytes(operations: list[Operation]) -> int:

@@ -170,9 +170,7 @@ def _counting(model: Any, optimizer: Any, step: StepConfig) -> Iterator[_LiveByt
     count = _LiveBytes(model.config.vocab_size)
 
     class Watch(TorchDispatchMode):
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
+        def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
             tree_map_only(torch.Tensor, count.see, result)
             return result
@@ -194,9 +192,8 @@ def _count_static(model: Any, optimizer: Any, step: StepConfig, count: _LiveByte
         count.see(weight, "adapters" if "lora_" in name else "weights")
         state = getattr(weight, "quant_state", None)
         while state is not None:
-            for constant in (state.absmax, state.code, state.offset):
-                if constant is not None:
-                    count.see(constant, "constants")
+            for constant in filter(torch.is_tensor, (state.absmax, state.code, state.offset)):
+                count.see(constant, "constants")
             state = state.state2
     for buffer in model.buffers():
         count.see(buffer, "weights")
