@@ -16,9 +16,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from nbconvert import HTMLExporter
+
 from labkit import results
 from labkit.authoring import outputs
 from labkit.authoring.source import Lesson, convert
+from labkit.claims import leaderboard, verdicts
 from labkit.hardware import GIB
 
 PEAK_CELL = "from labkit.measure import peak_rss_bytes\n\nprint(peak_rss_bytes())"
@@ -107,8 +111,6 @@ def stamp(lesson: Lesson) -> str:
 
 def summary(runs: Sequence[LessonRun], chosen: Sequence[Lesson]) -> str:
     """Return times, peaks, exam scores, failures and what was left out, as lines."""
-    from labkit.claims import leaderboard
-
     width = max(len(lesson.name) for lesson in chosen)
     lines = [f"{'lesson':<{width}}  {'time':>9}  {'peak':>9}  result"]
     lines += [f"{one.name:<{width}}  {one}" for one in runs]
@@ -129,9 +131,6 @@ def summary(runs: Sequence[LessonRun], chosen: Sequence[Lesson]) -> str:
 
 
 def _run_lesson(lesson: Lesson, html_dir: Path) -> LessonRun:
-    import nbformat
-    from nbconvert import HTMLExporter
-
     notebook = convert(lesson, "student")
     notebook.cells.append(nbformat.v4.new_code_cell(PEAK_CELL))
     start, error = time.perf_counter(), None
@@ -177,8 +176,6 @@ def _finished(lesson: Lesson, html_dir: Path) -> LessonRun | None:
 
 def _write_index(runs: Sequence[LessonRun], html_dir: Path) -> None:
     """Write the page that leads to all others, and the leaderboard's."""
-    from labkit.claims import leaderboard, verdicts
-
     rows = "".join(
         f'<tr><td><a href="{escape(one.name)}.html">{escape(one.name)}</a></td>'
         f"<td><pre>{escape(str(one))}</pre></td></tr>"

@@ -14,6 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nbclient import NotebookClient
+from nbclient.exceptions import CellControlSignal, DeadKernelError
+from nbconvert.filters import strip_ansi
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+
 from labkit.authoring.source import code_cells, notebook_metadata
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -63,10 +68,6 @@ def execute(notebook: Any, cwd: Path, *, fast: bool = False, timeout_s: int = 36
     KeyboardInterrupt
         If Ctrl-C or a signal ended the kernel.
     """
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellControlSignal, DeadKernelError
-    from nbconvert.filters import strip_ansi
-
     with tempfile.TemporaryDirectory(prefix="labkit-kernel-") as scratch:
         client = NotebookClient(
             notebook,
@@ -95,9 +96,6 @@ def clean(notebook: Any) -> None:
     The kernel's own metadata and widget views go; pieces of one stream are joined, colour codes
     stripped, and what a carriage return overwrote is dropped.
     """
-    from nbconvert.filters import strip_ansi
-    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-
     notebook.metadata = notebook_metadata()
     for cell in code_cells(notebook):
         cell.outputs = [out for out in cell.outputs if WIDGET_VIEW not in out.get("data", {})]
@@ -162,14 +160,10 @@ def _kernel_manager(scratch: str) -> Any:
 
 
 def _environment(scratch: str, *, fast: bool) -> dict[str, str]:
-    return os.environ | {
-        "LABKIT_STATIC": "1",
-        "LABKIT_FAST": "1" if fast else "0",
-        "IPYTHONDIR": f"{scratch}/ipython",
-        "MPLCONFIGDIR": f"{scratch}/matplotlib",
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "ORT_DISABLE_TELEMETRY": "1",
-    }
+    modes = {"LABKIT_STATIC": "1", "LABKIT_FAST": "1" if fast else "0"}
+    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    folders = {"IPYTHONDIR": f"{scratch}/ipython", "MPLCONFIGDIR": f"{scratch}/matplotlib"}
+    return os.environ | modes | quiet | folders
 
 
 def _shortened(text: str, *, limit: int = 60) -> str:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import jupytext
+import nbformat
+
 from labkit.settings import REPOSITORY_URL
 
 Variant = Literal["student", "solutions"]
@@ -93,8 +96,6 @@ def convert(lesson: Lesson, variant: Variant) -> Any:
     ValueError
         If a tag is unknown or there is not exactly one ``setup`` cell.
     """
-    import jupytext
-
     notebook = jupytext.reads(lesson.source.read_text(encoding="utf-8"), fmt="py:percent")
     _check_tags(lesson.name, notebook.cells)
     left_out = "solution" if variant == "student" else "stub"
@@ -138,8 +139,6 @@ def code_cells(notebook: Any) -> list[Any]:
 
 def notebook_metadata() -> Any:
     """Return metadata that does not depend on the machine that builds."""
-    import nbformat
-
     language = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
     return nbformat.from_dict(
         {
