@@ -7,7 +7,6 @@ Used by lessons 02, 04 and 05 through ``labkit.corpus``.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 from labkit.types import Chunk, Document
@@ -28,15 +27,6 @@ _NEVER_LAST = frozenset(
     "approx. e.g. i.e. cf. vs. ca. fig. incl. resp. dr. mr. mrs. ms. prof. st. z.b. d.h.".split()
 )
 _NOT_BEFORE_A_NUMBER = frozenset("no. nos. nr. p. pp. ch. sec. min. max. vol. art. eq.".split())
-
-
-@dataclass(frozen=True)
-class _Section:
-    """The body under one heading; ``name`` is where the heading's own words stand."""
-
-    path: tuple[str, ...]
-    name: Span
-    body: Span
 
 
 def chunk_document(
@@ -115,16 +105,16 @@ def _without_title(path: tuple[str, ...], title: str) -> tuple[str, ...]:
 
 def _located_sentences(text: str) -> Iterator[tuple[tuple[str, ...], list[Span]]]:
     sections = list(_sections(text))
-    following = [section.path for section in sections[1:]] + [()]
-    for section, next_path in zip(sections, following, strict=True):
-        spans = list(_blocks(text, section.body))
-        if spans:
-            yield section.path, spans
-        elif section.path and next_path[: len(section.path)] != section.path:
-            yield section.path[:-1], [section.name]
+    following = [path for path, _, _ in sections[1:]] + [()]
+    for (path, name, body), next_path in zip(sections, following, strict=True):
+        if spans := list(_blocks(text, body)):
+            yield path, spans
+        elif path and next_path[: len(path)] != path:
+            yield path[:-1], [name]
 
 
-def _sections(text: str) -> Iterator[_Section]:
+def _sections(text: str) -> Iterator[tuple[tuple[str, ...], Span, Span]]:
+    """Yield the heading path, where the heading's own words stand, and the body below it."""
     path: list[tuple[int, str]] = []
     name, body_start, fenced = (0, 0), 0, False
     for line in _LINE.finditer(text):
@@ -133,11 +123,11 @@ def _sections(text: str) -> Iterator[_Section]:
         level, words = (0, "") if fenced else _heading(line.group())
         if level == 0:
             continue
-        yield _Section(tuple(title for _, title in path), name, (body_start, line.start()))
+        yield tuple(title for _, title in path), name, (body_start, line.start())
         path = [(above, title) for above, title in path if above < level] + [(level, words)]
         at = text.index(words, line.start())
         name, body_start = (at, at + len(words)), line.end()
-    yield _Section(tuple(title for _, title in path), name, (body_start, len(text)))
+    yield tuple(title for _, title in path), name, (body_start, len(text))
 
 
 def _heading(line: str) -> tuple[int, str]:

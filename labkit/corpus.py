@@ -11,7 +11,6 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,18 +19,6 @@ from labkit.parsers import CannotRead, RawDocument, clean, read_file
 from labkit.types import AnyPath, Document, Unreadable
 
 __all__ = ["as_paths", "chunk_document", "read_documents", "split_sentences"]
-
-
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    relative: str
-    shown: str
-
-    @property
-    def stem_key(self) -> tuple[str, bool]:
-        """Tables are counted apart: ``torques.csv`` beside ``torques.md`` keeps its ids."""
-        return self.path.stem, self.path.suffix.lower() == ".csv"
 
 
 def read_documents(
@@ -61,12 +48,13 @@ def read_documents(
         If one of ``paths`` does not exist.
     """
     files = list(_find_files(as_paths(paths), unreadable))
-    stems = Counter(file.stem_key for file in files)
+    stems = Counter(_stem(path) for path, _ in files)
     owners: dict[str, str] = {}
-    for done, file in enumerate(files, 1):
-        name = clean(file.path.stem) if stems[file.stem_key] == 1 else file.relative
-        for raw in _read(file, unreadable):
-            document = _document(raw, file, name)
+    for done, (path, root) in enumerate(files, 1):
+        alone = stems[_stem(path)] == 1
+        name = clean(path.stem if alone else path.relative_to(root).as_posix())
+        for raw in _read(path, unreadable):
+            document = _document(raw, path, name)
             owner = owners.setdefault(document.id, document.path)
             if owner != document.path:
                 reason = f"its id {document.id!r} is already used by {owner}"
@@ -93,23 +81,27 @@ def as_paths(paths: Iterable[AnyPath] | AnyPath) -> list[Path]:
     return found
 
 
-def _find_files(roots: list[Path], unreadable: list[Unreadable]) -> Iterator[_File]:
+def _stem(path: Path) -> tuple[str, bool]:
+    """Tables are counted apart: ``torques.csv`` beside ``torques.md`` keeps its ids."""
+    return path.stem, path.suffix.lower() == ".csv"
+
+
+def _find_files(roots: list[Path], unreadable: list[Unreadable]) -> Iterator[tuple[Path, Path]]:
+    """Yield each file, and the folder that its name starts from."""
     seen: set[str] = set()
     for root in roots:
-        walk = [_file(root, root.parent)] if root.is_file() else _walk(root, unreadable)
-        for file in walk:
-            target = os.path.realpath(file.path)
+        for path in [root] if root.is_file() else _walk(root, unreadable):
+            target = os.path.realpath(path)
             if target in seen:
                 continue
             seen.add(target)
-            reason = _why_not_a_file(file.path, target, root)
-            if reason:
-                unreadable.append(_left_out(file.path, reason))
+            if reason := _why_not_a_file(path, target, root):
+                unreadable.append(_left_out(path, reason))
             else:
-                yield file
+                yield path, root.parent if path == root else root
 
 
-def _walk(root: Path, unreadable: list[Unreadable]) -> Iterator[_File]:
+def _walk(root: Path, unreadable: list[Unreadable]) -> Iterator[Path]:
     def report(error: OSError) -> None:
         unreadable.append(_left_out(Path(error.filename), error.strerror or "cannot be listed"))
 
@@ -121,11 +113,7 @@ def _walk(root: Path, unreadable: list[Unreadable]) -> Iterator[_File]:
         subfolders[:] = visible
         for name in sorted(names):
             if not name.startswith((".", "~$")):
-                yield _file(Path(folder, name), root)
-
-
-def _file(path: Path, root: Path) -> _File:
-    return _File(path, clean(path.relative_to(root).as_posix()), clean(path.as_posix()))
+                yield Path(folder, name)
 
 
 def _why_not_a_file(path: Path, target: str, root: Path) -> str | None:
@@ -141,27 +129,27 @@ def _why_not_a_file(path: Path, target: str, root: Path) -> str | None:
         return error.strerror or "cannot be opened"
 
 
-def _read(file: _File, unreadable: list[Unreadable]) -> Iterator[RawDocument]:
+def _read(path: Path, unreadable: list[Unreadable]) -> Iterator[RawDocument]:
     try:
-        yield from read_file(file.path)
+        yield from read_file(path)
     except (CannotRead, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        unreadable.append(_left_out(file.path, reason))
+        unreadable.append(_left_out(path, reason))
 
 
 def _left_out(path: Path, reason: str) -> Unreadable:
     return Unreadable(clean(path.as_posix()), reason)
 
 
-def _document(raw: RawDocument, file: _File, name: str) -> Document:
+def _document(raw: RawDocument, path: Path, name: str) -> Document:
     facts: dict[str, Any] = {
         "id": f"{name}:{raw.row}" if raw.row else raw.id or name,
-        "title": raw.title or clean(file.path.stem),
-        "kind": raw.kind or clean(file.path.resolve().parent.name),
+        "title": raw.title or clean(path.stem),
+        "kind": raw.kind or clean(path.resolve().parent.name),
         "date": raw.date,
         "text": raw.text,
         "metadata": raw.metadata,
     }
     packed = json.dumps(facts, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(packed.encode()).hexdigest()
-    return Document(**facts, path=file.shown, content_hash=digest)
+    return Document(**facts, path=clean(path.as_posix()), content_hash=digest)

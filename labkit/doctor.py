@@ -8,7 +8,8 @@ Used by ``labkit doctor``, lesson 00 and ``authoring.notebooks``. It never fails
 import importlib.metadata
 import re
 import shutil
-import time
+import timeit
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -76,20 +77,16 @@ def render(report: Report) -> str:
     return "\n".join([*lines, verdict])
 
 
-def matmul_gflops(*, size: int = 1024, repeats: int = 8) -> float:
-    """Return how many GFLOP/s a float32 matrix product reaches here (median of ``repeats``).
+def matmul_gflops() -> float:
+    """Return how many GFLOP/s a float32 matrix product reaches here (median of eight).
 
     It takes under a second, and is used to carry recorded lesson times over to this machine.
     """
     import numpy as np
 
-    a = np.random.default_rng(0).random((size, size), dtype=np.float32)
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - start)
-    return 2 * size**3 / float(np.median(times)) / 1e9
+    a = np.random.default_rng(0).random((1024, 1024), dtype=np.float32)
+    times = timeit.repeat(lambda: a @ a, number=1, repeat=8)
+    return 2 * 1024**3 / float(np.median(times)) / 1e9
 
 
 def record_lesson_time(lesson: str, wall_s: float, *, folder: Path | None = None) -> None:
@@ -150,10 +147,9 @@ def _model(name: str, choice: catalogue.Choice) -> Finding:
 
 def _lesson_seconds() -> dict[str, float]:
     """Scale the recorded lesson times by how much faster or slower this machine multiplies."""
-    try:
+    run = None
+    with suppress(FileNotFoundError):  # no course around labkit
         run = results.load(LESSON_TIMES)
-    except FileNotFoundError:
-        run = None
     if run is None:
         return {}
     ratio = run["figures"]["matmul_gflops"] / matmul_gflops()

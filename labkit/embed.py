@@ -16,16 +16,6 @@ from labkit.fetch import model_dir
 
 DEFAULT_MODEL = EMBEDDING_MODEL
 
-# Some models were trained with a mark on each side, and lose accuracy without it.
-# (query prefix, document prefix), by how the model's name begins. Source: their model cards.
-_BGE_PREFIXES = ("Represent this sentence for searching relevant passages: ", "")
-_PREFIXES = {
-    "e5-": ("query: ", "passage: "),
-    "multilingual-e5-": ("query: ", "passage: "),
-    "bge-small-en": _BGE_PREFIXES,
-    "bge-base-en": _BGE_PREFIXES,
-    "bge-large-en": _BGE_PREFIXES,
-}
 _BATCH_SIZES = {"cpu": 32, "cuda": 256}
 
 
@@ -78,14 +68,21 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 def prefixes(name: str) -> tuple[str, str]:
     """Return the (query, document) prefixes of a model, two empty texts for most.
 
+    Some models were trained with a mark on each side, and lose accuracy without it.
+
+    Source: their model cards.
+
     Examples
     --------
     >>> prefixes("intfloat/e5-base-v2")
     ('query: ', 'passage: ')
     """
     short = name.rpartition("/")[2].lower()
-    known = (pair for start, pair in _PREFIXES.items() if short.startswith(start))
-    return next(known, ("", ""))
+    if short.startswith(("e5-", "multilingual-e5-")):
+        return "query: ", "passage: "
+    if short.startswith(("bge-small-en", "bge-base-en", "bge-large-en")):
+        return "Represent this sentence for searching relevant passages: ", ""
+    return "", ""
 
 
 def load_embedder(name: str = DEFAULT_MODEL) -> SentenceEmbedder:

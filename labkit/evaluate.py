@@ -27,17 +27,8 @@ System = Literal["base", "rag", "lora", "both"]
 OPEN_BOOK = ("rag", "both")
 TUNED = ("lora", "both")
 RETRIEVAL_DEPTH = 5
-SHOWN = {
-    "exact_match": "exact match",
-    "house_format": "house format",
-    "citation_precision": "citation precision",
-    "citation_recall": "citation recall",
-    "house_terms": "house terms",
-    "abstention_precision": "abstention precision",
-    "abstention_recall": "abstention recall",
-    "false_abstention": "refused although answerable",
-    "wrong_but_confident": "wrong but confident",
-}
+SHOWN = {name: name.replace("_", " ") for name in answer_metrics.METRICS}
+SHOWN["false_abstention"] = "refused although answerable"
 
 
 def sit(
@@ -252,11 +243,6 @@ def stale_parts(run: dict) -> list[str]:
     """
     today = rests_on()
     return [name for name, mark in run.get("rests_on", {}).items() if today.get(name, mark) != mark]
-
-
-def is_stale(run: dict) -> bool | None:
-    """Tell whether anything a record rests on has changed; ``None`` if the record does not say."""
-    return bool(stale_parts(run)) if run.get("rests_on") else None
 
 
 def _files(*names: str) -> bytes:

@@ -8,9 +8,10 @@ Used by every lesson's setup cell and by every recorded run.
 import importlib.metadata
 import os
 import platform
-import sys
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from labkit import settings
 
 GIB = 2**30
 # What PyTorch can use of a card, in GiB; the nominal size is more.
@@ -58,13 +59,14 @@ def detect() -> Hardware:
     Hardware
         Cores are the ones this process may use, RAM is what the container may use.
     """
-    flags = _proc_cpuinfo("flags").split()
+    processor = _processor()
+    flags = processor.get("flags", "").split()
     return Hardware(
-        cpu_name=_proc_cpuinfo("model name") or platform.processor() or platform.machine(),
+        cpu_name=processor.get("model name") or platform.processor() or platform.machine(),
         n_cores=_n_cores(),
         ram_bytes=_ram_bytes(),
         cpu_bf16="avx512_bf16" in flags or "amx_bf16" in flags,
-        colab="google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ,
+        colab=settings.on_colab(),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         **_gpu(),
@@ -129,10 +131,11 @@ def _ram_bytes() -> int:
         return total
 
 
-def _proc_cpuinfo(key: str) -> str:
+def _processor() -> dict[str, str]:
+    """Return what Linux says of its last core; empty elsewhere."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            lines = (line.partition(":") for line in file)
-            return next((value.strip() for name, _, value in lines if name.strip() == key), "")
+            lines = [line.partition(":") for line in file]
     except OSError:
-        return ""
+        return {}
+    return {name.strip(): value.strip() for name, _, value in lines}

@@ -14,6 +14,8 @@ import numpy as np
 
 from labkit.types import Interval
 
+LEVEL = 0.95
+
 
 class Stopwatch:
     """Seconds spent in named stages.
@@ -143,14 +145,8 @@ def give_back_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def bootstrap_mean(
-    values: Sequence[float] | np.ndarray,
-    *,
-    n_resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Return the mean of ``values`` with its percentile bootstrap interval.
+def bootstrap_mean(values: Sequence[float] | np.ndarray, *, n_resamples: int = 2000) -> Interval:
+    """Return the mean of ``values`` with its 95 % percentile bootstrap interval.
 
     Resampling questions answers: how far would the score move on another exam of this size?
 
@@ -158,8 +154,8 @@ def bootstrap_mean(
     ----------
     values
         One number a question, ``(n,)``; for a share, zeros and ones.
-    n_resamples, level, seed
-        Number of resamples, coverage between 0 and 1, seed of the resampling.
+    n_resamples
+        Number of resamples.
 
     Raises
     ------
@@ -176,9 +172,9 @@ def bootstrap_mean(
     data = np.asarray(values, dtype=np.float64)
     if data.size == 0:
         raise ValueError("There are no values to average; give at least one.")
-    picks = np.random.default_rng(seed).integers(0, data.size, (n_resamples, data.size))
+    picks = np.random.default_rng(0).integers(0, data.size, (n_resamples, data.size))
     means = data[picks].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(data.mean()), float(low), float(high), int(data.size))
 
 
@@ -210,9 +206,7 @@ def paired_difference(
     return bootstrap_mean(_differences(a, b), n_resamples=n_resamples)
 
 
-def sign_flip_p(
-    a: Sequence[float], b: Sequence[float], *, n_flips: int = 10_000, seed: int = 0
-) -> float:
+def sign_flip_p(a: Sequence[float], b: Sequence[float], *, n_flips: int = 10_000) -> float:
     """Return how often chance alone gives a mean difference as large, in either direction.
 
     If two systems were alike, each question's difference could as well have the other sign; so flip
@@ -222,8 +216,8 @@ def sign_flip_p(
     ----------
     a, b
         One number a question, in the same order, ``(n,)``.
-    n_flips, seed
-        Number of random flips (the data as they are count as one more) and their seed.
+    n_flips
+        Number of random flips (the data as they are count as one more).
 
     Raises
     ------
@@ -233,7 +227,7 @@ def sign_flip_p(
     Source: Fisher's randomisation test, as in Smucker, Allan and Carterette 2007.
     """
     differences = _differences(a, b)
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], (n_flips, differences.size))
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (n_flips, differences.size))
     sums = np.abs(signs @ differences)
     as_large = sums >= abs(differences.sum()) - 1e-9
     return float((as_large.sum() + 1) / (n_flips + 1))

@@ -18,10 +18,11 @@ from pathlib import Path
 from labkit.types import Scalar
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
-_CELLS = {
-    "bool": re.compile("(?ai)true|false"),
-    "int": re.compile(r"[+-]?(?:0|[1-9]\d{0,17})"),
-    "float": re.compile(r"[+-]?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?(?:[eE][+-]?\d{1,2})?"),
+# How a column is read whose cells all look like this; any other column is text.
+_CELLS: dict[re.Pattern[str], Callable[[str], Scalar]] = {
+    re.compile("(?ai)true|false"): lambda cell: cell.lower() == "true",
+    re.compile(r"[+-]?(?:0|[1-9]\d{0,17})"): int,
+    re.compile(r"[+-]?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?(?:[eE][+-]?\d{1,2})?"): float,
 }
 # markitdown loses a PDF's headings; a short numbered line on its own, such as "3 Cooling", is one.
 _PDF_HEADING = re.compile(r"(?<=\n\n)(\d{1,2}(?:\.\d{1,2})*\s[^\n]{1,60}[^\n.,;:!?])(?=\n\n)")
@@ -223,7 +224,7 @@ def _survey(path: Path) -> tuple[list[str], dict[str, Callable[[str], Scalar]], 
         raise CannotRead("the first row must name every column, each differently")
     if max(map(len, header)) > LONGEST_NAME:
         raise CannotRead(f"a column's name is longer than {LONGEST_NAME} characters")
-    columns: list[set[str]] = [set() for _ in header]
+    looks = {name: list(_CELLS) for name in header}
     keys: set[str] = set()
     n_rows = 0
     for n_rows, row in enumerate(rows, 1):
@@ -232,12 +233,13 @@ def _survey(path: Path) -> tuple[list[str], dict[str, Callable[[str], Scalar]], 
                 f"row {n_rows} has {len(row)} cells for {len(header)} columns; "
                 "put quotes around a cell that holds the separator"
             )
-        for kinds, cell in zip(columns, row, strict=False):
-            kinds.add(_cell_kind(" ".join(cell.split())))
+        for name, cell in zip(header, map(str.strip, row), strict=False):
+            if cell:
+                looks[name] = [look for look in looks[name] if look.fullmatch(cell)]
         keys.add(" ".join(row[0].split()))
     if n_rows == 0:
         raise CannotRead("no rows below the first")
-    parsers = {name: _parser(kinds - {""}) for name, kinds in zip(header, columns, strict=True)}
+    parsers = {name: _CELLS[look[0]] if look else str for name, look in looks.items()}
     are_names = "" not in keys and max(map(len, keys)) <= LONGEST_NAME
     return header, parsers, len(keys) == n_rows and are_names
 
@@ -258,16 +260,3 @@ def _rows(path: Path) -> Iterator[list[str]]:
         raise CannotRead(f"not UTF-8 at byte {error.start}; save it as UTF-8") from error
     except csv.Error as error:
         raise CannotRead(f"not valid CSV: {error}") from error
-
-
-def _cell_kind(cell: str) -> str:
-    kinds = (kind for kind, pattern in _CELLS.items() if pattern.fullmatch(cell))
-    return next(kinds, "str") if cell else ""
-
-
-def _parser(kinds: set[str]) -> Callable[[str], Scalar]:
-    if kinds == {"bool"}:
-        return lambda cell: cell.lower() == "true"
-    if kinds == {"int"}:
-        return int
-    return float if kinds and kinds <= {"int", "float"} else str

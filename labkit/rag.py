@@ -143,9 +143,8 @@ def answer(
     text = exam.ABSTENTION
     if hits:
         with watch.stage("generate"):
-            text = llm.generate(
-                messages, max_new_tokens=config.max_new_tokens, on_text=on_text
-            ).text
+            written = llm.generate(messages, max_new_tokens=config.max_new_tokens, on_text=on_text)
+        text = written.text
     elif on_text:
         on_text(text)
     return _finish(question, text, hits, llm.prompt_text(messages), watch.seconds)
@@ -185,15 +184,12 @@ def answer_batch(
             for question, hits in zip(questions, found, strict=True)
         ]
         prompts = list(map(build_messages, questions, shown))
+    asked = [messages for messages, hits in zip(prompts, shown, strict=True) if hits]
+    n_new = config.max_new_tokens
     with watch.stage("generate"):
-        written = iter(
-            llm.generate_batch(
-                [messages for messages, hits in zip(prompts, shown, strict=True) if hits],
-                max_new_tokens=config.max_new_tokens,
-                on_progress=on_progress,
-            )
-        )
-    texts = [next(written).text if hits else exam.ABSTENTION for hits in shown]
+        written = llm.generate_batch(asked, max_new_tokens=n_new, on_progress=on_progress)
+    said = (generation.text for generation in written)
+    texts = [next(said) if hits else exam.ABSTENTION for hits in shown]
     share = {name: s / max(1, len(questions)) for name, s in watch.seconds.items()}
     return [
         _finish(question, text, hits, llm.prompt_text(messages), share)

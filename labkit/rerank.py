@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from labkit.corpus import split_sentences
+from labkit.embed import load_embedder
 from labkit.store.search import spread
 from labkit.types import BatchSearcher, Document, Hit, Mode, Scorer
 
@@ -245,10 +246,8 @@ def load_glossary(documents: Iterable[Document]) -> dict[str, str]:
     return {term: first for term, first in entries if term in first.lower()}
 
 
-def meant_terms(
-    question: str, glossary: Mapping[str, str], *, min_share: float = 0.5, limit: int = 2
-) -> list[str]:
-    """Return the terms whose explanation shares enough words with the question, best first.
+def meant_terms(question: str, glossary: Mapping[str, str], *, min_share: float = 0.5) -> list[str]:
+    """Return at most two terms whose explanations share enough words with a question, best first.
 
     Parameters
     ----------
@@ -258,8 +257,6 @@ def meant_terms(
         ``{term: explanation}``.
     min_share
         Share of the explanation's first clause, in content words, that the question must hold.
-    limit
-        At most this many terms.
     """
     asked = words(question)
     shares = {}
@@ -267,8 +264,7 @@ def meant_terms(
         meaning = _content(sentence, term)
         if meaning and not words(term) <= asked:
             shares[term] = len(meaning & asked) / len(meaning)
-    found = sorted((t for t in shares if shares[t] >= min_share), key=lambda t: -shares[t])
-    return found[:limit]
+    return sorted((t for t in shares if shares[t] >= min_share), key=lambda t: -shares[t])[:2]
 
 
 def rewrite(question: str, glossary: Mapping[str, str], *, min_share: float = 0.5) -> str:
@@ -319,6 +315,4 @@ def overlap(older: Hit, newer: Hit) -> float:
 
 def course_scorer() -> Scorer:
     """Return what ``Reranked`` takes, made of the course's own embedding model."""
-    from labkit.embed import load_embedder
-
     return names_first(late_interaction(load_embedder()))

@@ -7,6 +7,7 @@ Used by every lesson through the setup cell.
 """
 
 import os
+import sys
 from pathlib import Path
 
 REPOSITORY_URL = "https://github.com/nordvind-course/nordvind"
@@ -32,6 +33,11 @@ def fast() -> bool:
 def static() -> bool:
     """Tell whether figures stand in for widgets (``LABKIT_STATIC=1``; used for saved outputs)."""
     return _switch("LABKIT_STATIC")
+
+
+def on_colab() -> bool:
+    """Tell whether this runs on Google Colab."""
+    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
 
 
 def cache_dir() -> Path:

@@ -167,7 +167,7 @@ def test_only_problems_make_a_machine_unhealthy() -> None:
 
 
 def test_matrix_speed_is_a_positive_number() -> None:
-    assert doctor.matmul_gflops(size=64, repeats=2) > 0
+    assert doctor.matmul_gflops() > 0
 
 
 def test_lesson_times_are_added_and_the_last_one_counts(tmp_path: Path, monkeypatch) -> None:

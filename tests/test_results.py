@@ -141,9 +141,9 @@ def test_a_record_is_fresh_until_something_it_rests_on_changes(course: Path) -> 
     assert set(run["rests_on"]) == {"corpus", "exam", "prompt", "search"}
     assert all(len(mark) == 12 for mark in run["rests_on"].values())
     (course / "exam" / "train.jsonl").write_text("other training questions")
-    assert (evaluate.stale_parts(run), evaluate.is_stale(run)) == ([], False)
+    assert evaluate.stale_parts(run) == []
     (course / "exam" / "test.jsonl").write_text("other questions")
-    assert (evaluate.stale_parts(run), evaluate.is_stale(run)) == (["exam"], True)
+    assert evaluate.stale_parts(run) == ["exam"]
 
 
 @pytest.mark.parametrize(
@@ -178,5 +178,5 @@ def test_a_change_of_prompt_or_search_is_noticed(course: Path, monkeypatch) -> N
 
 
 def test_a_record_that_does_not_say_what_it_rests_on_is_not_known_to_be_stale() -> None:
-    assert (evaluate.stale_parts({}), evaluate.is_stale({})) == ([], None)
+    assert evaluate.stale_parts({}) == []
     assert evaluate.stale_parts({"rests_on": {"the weather": "sunny"}}) == []

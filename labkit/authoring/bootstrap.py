@@ -10,19 +10,18 @@ Used by the setup cell of every lesson.
 import importlib
 import importlib.metadata
 import importlib.util
-import os
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-Run = Callable[[list[str]], int]
+from labkit import settings
 
 
-def install_missing(project: Path | None = None, *, run: Run | None = None) -> list[str]:
+def install_missing(project: Path | None = None) -> list[str]:
     """Install the course's missing packages, and nothing else; silent when all is well.
 
     A package that is here in an older version than asked for is named and kept.
@@ -31,8 +30,6 @@ def install_missing(project: Path | None = None, *, run: Run | None = None) -> l
     ----------
     project : Path, optional
         The ``pyproject.toml`` that lists the packages; by default the course's own.
-    run : callable, optional
-        Runs a command and returns its exit code; the tests hand in their own.
 
     Returns
     -------
@@ -55,68 +52,57 @@ def install_missing(project: Path | None = None, *, run: Run | None = None) -> l
         constraints = Path(folder) / "installed.txt"
         constraints.write_text("\n".join(installed_pins()) + "\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        code = (run or _run)([*command, "--constraint", str(constraints), *missing])
-    if code != 0:
-        raise RuntimeError(_failure(missing))
+        if subprocess.call([*command, "--constraint", str(constraints), *missing]) != 0:
+            raise RuntimeError(_failure(missing))
     importlib.invalidate_caches()
     return missing
 
 
 def missing_requirements(project: Path | None = None) -> list[str]:
     """List the requirements whose package, or what its extras need, is not here at all."""
-    return [text for text in _requirements(project) if not _is_installed(_parse(text))]
+    return [str(needed) for needed in _requirements(project) if not _is_installed(needed)]
 
 
 def outdated_requirements(project: Path | None = None) -> list[str]:
     """List the requirements whose package is here in a version outside the bounds."""
-    found = []
-    for text in _requirements(project):
-        requirement = _parse(text)
-        version = _version(requirement.name)
-        if version and not requirement.specifier.contains(version, prereleases=True):
-            found.append(f"{text} (here: {version})")
-    return found
+    return [
+        f"{needed} (here: {version})"
+        for needed in _requirements(project)
+        if (version := _version(needed.name))
+        and not needed.specifier.contains(version, prereleases=True)
+    ]
 
 
-def installed_pins() -> list[str]:
+def installed_pins() -> set[str]:
     """Return ``name==version`` of every installed package: the constraints that keep them."""
-    pins = {
-        f"{distribution.metadata['Name']}=={distribution.version}"
-        for distribution in importlib.metadata.distributions()
-        if distribution.metadata["Name"] and distribution.version
-    }
-    return sorted(pins, key=str.lower)
+    found = ((d.metadata["Name"], d.version) for d in importlib.metadata.distributions())
+    return {f"{name}=={version}" for name, version in found if name and version}
 
 
-def on_colab() -> bool:
-    """Tell whether this runs on Google Colab."""
-    return "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ
-
-
-def _requirements(project: Path | None) -> Iterator[str]:
+def _requirements(project: Path | None) -> Iterator[Any]:
     """Yield the requirements that apply to this interpreter and operating system."""
     path = project or Path(__file__).resolve().parents[2] / "pyproject.toml"
     if not path.is_file():  # installed from a wheel: pip has met the requirements then
         return
-    for text in tomllib.loads(path.read_text(encoding="utf-8"))["project"]["dependencies"]:
-        marker = _parse(text).marker
-        if marker is None or marker.evaluate():
-            yield text
+    listed = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["dependencies"]
+    yield from (needed for needed in map(_parse, listed) if _applies(needed))
 
 
-def _is_installed(requirement: Any) -> bool:
+def _is_installed(needed: Any) -> bool:
     """Tell whether a package is here, and so is what its wanted extras need."""
-    if _version(requirement.name) is None:
+    if _version(needed.name) is None:
         return False
-    parts = [_parse(text) for text in importlib.metadata.requires(requirement.name) or []]
+    parts = [_parse(text) for text in importlib.metadata.requires(needed.name) or []]
     return all(
         _version(part.name) is not None
-        for extra in requirement.extras
+        for extra in needed.extras
         for part in parts
-        if part.marker
-        and part.marker.evaluate({"extra": extra})
-        and not part.marker.evaluate({"extra": ""})
+        if _applies(part, extra) and not _applies(part)
     )
+
+
+def _applies(requirement: Any, extra: str = "") -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def _version(name: str) -> str | None:
@@ -133,14 +119,10 @@ def _parse(text: str) -> Any:
     return importlib.import_module(name).Requirement(text)
 
 
-def _run(command: list[str]) -> int:
-    return subprocess.run(command, check=False).returncode
-
-
 def _failure(missing: list[str]) -> str:
     advice = (
         "Check 'Runtime > Change runtime type' and that this session has internet access"
-        if on_colab()
+        if settings.on_colab()
         else "Check the network, or install the course into its own environment with `make lab`"
     )
     return (

@@ -10,21 +10,23 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import nbformat
+from nbconvert import HTMLExporter
+
 from labkit import results
 from labkit.authoring import outputs
 from labkit.authoring.source import Lesson, convert
+from labkit.claims import leaderboard, verdicts
 from labkit.hardware import GIB
 
-STATE_FILE = "course.json"
 PEAK_CELL = "from labkit.measure import peak_rss_bytes\n\nprint(peak_rss_bytes())"
-_LEFT_OUT = re.compile(r"\b(?:skipped|not measured yet|not recorded yet|not tried)\b", re.I)
-_SHOWN_LEFT_OUT = 3
+_LEFT_OUT = re.compile(r".*\b(?:skipped|not (?:measured|recorded) yet|not tried)\b.*", re.I)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class LessonRun:
     date: str
     peak_bytes: int | None = None
     error: str | None = None
-    left_out: tuple[str, ...] = ()
+    left_out: Sequence[str] = ()
     earlier: bool = False
 
     def __str__(self) -> str:
@@ -68,7 +70,7 @@ def run(chosen: list[Lesson], html_dir: Path, *, again: bool = False) -> int:
     chosen
         Which lessons, in order.
     html_dir
-        Where the pages go; what is finished is noted beside it.
+        Where the pages go, each beside a note of how its lesson went.
     again
         Run finished lessons too.
 
@@ -80,26 +82,23 @@ def run(chosen: list[Lesson], html_dir: Path, *, again: bool = False) -> int:
     if not chosen:
         print("There are no lessons in notebooks/src yet.")
         return 0
-    finished = {} if again else _finished(html_dir)
     runs: list[LessonRun] = []
     for number, lesson in enumerate(chosen, 1):
         print(f"[{number} of {len(chosen)}] {lesson.name} …", end=" ", flush=True)
-        kept = finished.get(lesson.name)
         try:
-            one = kept if kept and kept.stamp == stamp(lesson) else _run_lesson(lesson, html_dir)
-        except (outputs.Interrupted, KeyboardInterrupt):
+            finished = None if again else _finished(lesson, html_dir)
+            runs.append(finished or _run_lesson(lesson, html_dir))
+        except KeyboardInterrupt:
             print("stopped")
             break
-        runs.append(one)
-        print(one.outcome, flush=True)
-        _note(one, html_dir)
+        print(runs[-1].outcome, flush=True)
     print("\n" + summary(runs, chosen))
     _write_index(runs, html_dir)
     print(f"\nPages to read: {html_dir / 'index.html'}")
-    stopped = len(runs) < len(chosen)
-    if stopped:
+    if len(runs) < len(chosen):
         print("Stopped. Run the same command again to go on.")
-    return 1 if stopped or any(one.error for one in runs) else 0
+        return 1
+    return int(any(one.error for one in runs))
 
 
 def stamp(lesson: Lesson) -> str:
@@ -118,42 +117,25 @@ def summary(runs: Sequence[LessonRun], chosen: Sequence[Lesson]) -> str:
     total = sum(one.wall_s for one in runs if not one.earlier)
     lines.append(f"{'this run':<{width}}  {total:>7.1f} s")
     lines += [f"\n{one.name}:\n{one.error}" for one in runs if one.error]
-    if left_out := [f"  {name}: {why}" for name, why in _skipped(runs, chosen)]:
-        lines += ["\nSkipped, and why:", *left_out]
-    if scores := _scores():
-        lines += ["\nRecorded exam scores (python -m labkit leaderboard):", *scores]
+    unchanged = "unchanged since it finished; --again runs it"
+    skipped = [f"  {one.name}: {unchanged}" for one in runs if one.earlier]
+    skipped += [f"  {one.name}: {line}" for one in runs for line in one.left_out]
+    skipped += [f"  {lesson.name}: the run was stopped" for lesson in chosen[len(runs) :]]
+    lines += ["\nSkipped, and why:", *skipped] if skipped else []
+    recorded = results.leaderboard()
+    lines += ["\nRecorded exam scores (python -m labkit leaderboard):"] if recorded else []
+    for run in recorded:
+        share = leaderboard.share_text(run["figures"]["exact_match"])
+        lines.append(f"  {leaderboard.name_of(run)}: {share} %")
     return "\n".join(lines)
 
 
-def _skipped(runs: Sequence[LessonRun], chosen: Sequence[Lesson]) -> list[tuple[str, str]]:
-    unchanged = "unchanged since it finished; --again runs it"
-    found = [(one.name, unchanged) for one in runs if one.earlier]
-    found += [(one.name, line) for one in runs for line in one.left_out]
-    found += [(lesson.name, "the run was stopped") for lesson in chosen[len(runs) :]]
-    drafts = sorted((chosen[0].source.parent / "drafts").glob("[0-9][0-9]_*.py"))
-    return found + [(path.stem, "a draft, not part of the course yet") for path in drafts]
-
-
-def _scores() -> list[str]:
-    from labkit.claims import leaderboard
-
-    return [
-        f"  {leaderboard.name_of(run)}: {leaderboard.share_text(run['figures']['exact_match'])} %"
-        for run in results.leaderboard()
-    ]
-
-
 def _run_lesson(lesson: Lesson, html_dir: Path) -> LessonRun:
-    import nbformat
-    from nbconvert import HTMLExporter
-
     notebook = convert(lesson, "student")
     notebook.cells.append(nbformat.v4.new_code_cell(PEAK_CELL))
     start, error = time.perf_counter(), None
     try:
         outputs.execute(notebook, lesson.root / "notebooks")
-    except outputs.Interrupted:
-        raise
     except (outputs.CellError, outputs.KernelError) as failure:
         error = str(failure)
     wall_s = time.perf_counter() - start
@@ -161,7 +143,7 @@ def _run_lesson(lesson: Lesson, html_dir: Path) -> LessonRun:
     outputs.clean(notebook)
     page = HTMLExporter().from_notebook_node(notebook)[0]
     results.write_atomically(html_dir / f"{lesson.name}.html", page)
-    return LessonRun(
+    run = LessonRun(
         name=lesson.name,
         stamp=stamp(lesson),
         wall_s=wall_s,
@@ -170,37 +152,30 @@ def _run_lesson(lesson: Lesson, html_dir: Path) -> LessonRun:
         error=error,
         left_out=_left_out(notebook),
     )
+    results.write_atomically(html_dir / f"{lesson.name}.json", json.dumps(asdict(run)))
+    return run
 
 
-def _left_out(notebook: Any) -> tuple[str, ...]:
-    """Return the first printed lines in which a lesson says what it did not do."""
-    streams = (o for cell in notebook.cells for o in cell.get("outputs", []) if "text" in o)
-    lines = (line.strip() for output in streams for line in output.text.splitlines())
-    return tuple(dict.fromkeys(filter(_LEFT_OUT.search, lines)))[:_SHOWN_LEFT_OUT]
+def _left_out(notebook: Any) -> list[str]:
+    """Return the first three printed lines in which a lesson says what it did not do."""
+    streams = (o.text for c in notebook.cells for o in c.get("outputs", []) if "text" in o)
+    found = dict.fromkeys(line.strip() for text in streams for line in _LEFT_OUT.findall(text))
+    return list(found)[:3]
 
 
-def _finished(html_dir: Path) -> dict[str, LessonRun]:
-    """Return the lessons that finished in earlier runs and whose pages are still there."""
+def _finished(lesson: Lesson, html_dir: Path) -> LessonRun | None:
+    """Return an earlier run without a fault, if nothing has changed since and its page is there."""
+    note = html_dir / f"{lesson.name}.json"
     try:
-        rows = json.loads((html_dir.parent / STATE_FILE).read_text(encoding="utf-8"))
-        kept = [LessonRun(**row | {"left_out": tuple(row["left_out"])}) for row in rows]
-    except (OSError, ValueError, TypeError, KeyError):
-        return {}
-    there = (one for one in kept if (html_dir / f"{one.name}.html").is_file())
-    return {one.name: replace(one, earlier=True) for one in there}
-
-
-def _note(one: LessonRun, html_dir: Path) -> None:
-    """Write down that a lesson finished; one that failed is forgotten, so that it runs again."""
-    rows = _finished(html_dir) | {one.name: one}
-    text = json.dumps([asdict(row) for row in rows.values() if not row.error], indent=1)
-    results.write_atomically(html_dir.parent / STATE_FILE, text + "\n")
+        run = LessonRun(**json.loads(note.read_text(encoding="utf-8")) | {"earlier": True})
+    except (OSError, ValueError, TypeError):
+        return None
+    unchanged = run.stamp == stamp(lesson) and note.with_suffix(".html").is_file()
+    return run if unchanged and not run.error else None
 
 
 def _write_index(runs: Sequence[LessonRun], html_dir: Path) -> None:
     """Write the page that leads to all others, and the leaderboard's."""
-    from labkit.claims import leaderboard, verdicts
-
     rows = "".join(
         f'<tr><td><a href="{escape(one.name)}.html">{escape(one.name)}</a></td>'
         f"<td><pre>{escape(str(one))}</pre></td></tr>"

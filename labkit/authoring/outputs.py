@@ -14,10 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from labkit.authoring.source import notebook_metadata
+from nbclient import NotebookClient
+from nbclient.exceptions import CellControlSignal, DeadKernelError
+from nbconvert.filters import strip_ansi
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+
+from labkit.authoring.source import code_cells, notebook_metadata
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _DIRT = {
     "a traceback": re.compile(r"Traceback \(most recent call last\)"),
     "a warning": re.compile(r"\b[A-Z]\w+Warning: "),
@@ -36,10 +40,6 @@ class CellError(RuntimeError):
 
 class KernelError(RuntimeError):
     """The kernel died while a cell ran."""
-
-
-class Interrupted(KernelError):
-    """The kernel was ended because Ctrl-C or a signal asked for it."""
 
 
 def execute(notebook: Any, cwd: Path, *, fast: bool = False, timeout_s: int = 3600) -> None:
@@ -64,72 +64,62 @@ def execute(notebook: Any, cwd: Path, *, fast: bool = False, timeout_s: int = 36
     CellError
         If a cell fails or takes too long; the message shows the cell and its error.
     KernelError
-        If the kernel dies: out of memory, or stopped by Ctrl-C (then `Interrupted`).
+        If the kernel dies, for example out of memory.
+    KeyboardInterrupt
+        If Ctrl-C or a signal ended the kernel.
     """
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellControlSignal, DeadKernelError
-
     with tempfile.TemporaryDirectory(prefix="labkit-kernel-") as scratch:
         client = NotebookClient(
             notebook,
             km=_kernel_manager(scratch),
             timeout=timeout_s,
             record_timing=False,
+            store_widget_state=False,
             resources={"metadata": {"path": str(cwd)}},
         )
         try:
-            client.execute(env=_environment(Path(scratch), fast=fast), cleanup_kc=True)
+            client.execute(env=_environment(scratch, fast=fast), cleanup_kc=True)
         except CellControlSignal as error:
-            raise CellError(_ANSI.sub("", str(error))) from None
+            raise CellError(strip_ansi(str(error))) from None
         except (DeadKernelError, AssertionError) as error:
             if isinstance(error, AssertionError) and client.km is not None:
                 raise  # nbclient asserts that there is a kernel after it ended it on Ctrl-C
             # nbclient's handler of SIGINT and SIGTERM leaves this behind, and nothing else does
             asked = getattr(client, "_async_cleanup_kernel_future", None) is not None
-            kind = Interrupted if asked else KernelError
+            kind = KeyboardInterrupt if asked else KernelError
             raise kind("The kernel died: out of memory, or stopped by Ctrl-C.") from None
 
 
 def clean(notebook: Any) -> None:
     """Drop what differs from build to build or breaks on GitHub; changes `notebook` in place.
 
-    Timings, widget state and widget views go; pieces of one stream are joined, colour codes
+    The kernel's own metadata and widget views go; pieces of one stream are joined, colour codes
     stripped, and what a carriage return overwrote is dropped.
     """
-    stamp = notebook.metadata.get("labkit")
-    notebook.metadata = type(notebook.metadata)(notebook_metadata())
-    if stamp is not None:
-        notebook.metadata["labkit"] = stamp
-    for cell in notebook.cells:
-        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags"}
-        if cell.cell_type == "code":
-            kept = [out for out in cell.outputs if WIDGET_VIEW not in out.get("data", {})]
-            cell.outputs = _joined(kept)
+    notebook.metadata = notebook_metadata()
+    for cell in code_cells(notebook):
+        cell.outputs = [out for out in cell.outputs if WIDGET_VIEW not in out.get("data", {})]
+        for output in cell.outputs:
+            output.get("metadata", {}).clear()
+            if output.output_type == "stream":
+                output.text = strip_ansi(output.text)
+    CoalesceStreamsPreprocessor(enabled=True)(notebook, {})
 
 
 def dirt(notebook: Any) -> list[str]:
-    """Name what stands in the outputs and may not be saved.
-
-    Returns
-    -------
-    list of str
-        One sentence a finding; empty when the notebook may be written.
-    """
-    found = []
-    for number, cell in enumerate(notebook.cells, start=1):
-        for output in cell.get("outputs", []):
-            found += [f"Cell {number} shows {what}." for what in _dirt_of(output)]
-    if "widgets" in notebook.metadata:
-        found.append("The notebook's metadata holds widget state, which GitHub calls invalid.")
-    return found
+    """Return one sentence for everything in the outputs that may not be saved."""
+    return [
+        f"Cell {number} shows {what}."
+        for number, cell in enumerate(notebook.cells, start=1)
+        for output in cell.get("outputs", [])
+        for what in _dirt_of(output)
+    ]
 
 
 def texts(output: Any) -> Iterator[str]:
     """Yield the readable texts of an output; pictures are left out."""
     if output.output_type == "stream":
         yield output.text
-    if output.output_type == "error":
-        yield "\n".join(output.traceback)
     for kind, value in output.get("data", {}).items():
         if isinstance(value, str) and (kind.startswith("text/") or kind == "image/svg+xml"):
             yield value
@@ -164,43 +154,16 @@ def _kernel_manager(scratch: str) -> Any:
     return AsyncKernelManager(
         kernel_name="python3",
         kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
-        connection_file=str(Path(scratch) / "kernel.json"),
+        connection_file=f"{scratch}/kernel.json",
         **({"transport": "ipc", "ip": f"{scratch}/kernel"} if os.name == "posix" else {}),
     )
 
 
-def _environment(scratch: Path, *, fast: bool) -> dict[str, str]:
-    return os.environ | {
-        "LABKIT_STATIC": "1",
-        "LABKIT_FAST": "1" if fast else "0",
-        "IPYTHONDIR": str(scratch / "ipython"),
-        "MPLCONFIGDIR": str(scratch / "matplotlib"),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "ORT_DISABLE_TELEMETRY": "1",
-    }
-
-
-def _joined(outputs: list[Any]) -> list[Any]:
-    """Join neighbouring pieces of the same stream and tidy their text."""
-    kept: list[Any] = []
-    for output in outputs:
-        output.get("metadata", {}).clear()
-        if output.output_type != "stream":
-            kept.append(output)
-        elif kept and kept[-1].output_type == "stream" and kept[-1].name == output.name:
-            kept[-1].text += output.text
-        else:
-            kept.append(output)
-    for output in kept:
-        if output.output_type == "stream":
-            output.text = _plain(output.text)
-    return kept
-
-
-def _plain(text: str) -> str:
-    """Show a stream as a terminal would: no colour codes, overwritten text gone."""
-    lines = _ANSI.sub("", text).replace("\r\n", "\n").split("\n")
-    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in lines)
+def _environment(scratch: str, *, fast: bool) -> dict[str, str]:
+    modes = {"LABKIT_STATIC": "1", "LABKIT_FAST": "1" if fast else "0"}
+    quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    folders = {"IPYTHONDIR": f"{scratch}/ipython", "MPLCONFIGDIR": f"{scratch}/matplotlib"}
+    return os.environ | modes | quiet | folders
 
 
 def _shortened(text: str, *, limit: int = 60) -> str:

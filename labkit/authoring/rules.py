@@ -8,12 +8,12 @@ Used by ``notebooks``; no lesson calls it.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import takewhile
 from statistics import median
 from typing import Any
 
-from labkit.authoring.source import tags
+from labkit.authoring.source import code_cells, tags
 
 MAX_CODE_LINES = 25
 MAX_MEDIAN_CODE_LINES = 6
@@ -28,6 +28,8 @@ MAX_RECAP_POINTS = 5
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+\.) ", re.M)
 _SHELL = re.compile(r"^\s*(?:!|%\w|%%\w|\?\w)", re.M)
 _EXERCISE = re.compile(r"^#{2,3} Exercise\b.*$", re.M)
+_CHECK = re.compile(r"^check\.\w+\(", re.M)
+_TABLE = re.compile(r"^\|.*\|\s*$", re.M)
 
 
 def cell_faults(notebook: Any) -> list[str]:
@@ -39,13 +41,10 @@ def cell_faults(notebook: Any) -> list[str]:
     front = _front(notebook)
     for number, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "code":
-            faults += [f"Cell {number} {fault}" for fault in _code_faults(cell)]
-        elif cell.cell_type == "markdown":
-            words = count_words(cell.source, front_matter=number <= len(front))
-            if words > MAX_PROSE_WORDS:
-                faults.append(
-                    f"Cell {number} has {words} words of prose; at most {MAX_PROSE_WORDS} fit."
-                )
+            found = _code_faults(cell)
+        else:
+            found = _prose_faults(cell, front_matter=number <= len(front))
+        faults += [f"Cell {number} {fault}" for fault in found]
     return faults
 
 
@@ -64,8 +63,7 @@ def anatomy_faults(notebook: Any, *, name: str) -> list[str]:
     list of str
         One sentence a finding.
     """
-    parts: list[Callable[[Any], Iterator[str]]] = [_front_faults, _section_faults]
-    parts += [_exercise_faults, _closing_faults]
+    parts = (_front_faults, _section_faults, _exercise_faults, _closing_faults)
     return [*_size_faults(notebook, name=name), *(f for part in parts for f in part(notebook))]
 
 
@@ -85,6 +83,12 @@ def count_words(markdown: str, *, front_matter: bool = False) -> int:
     return sum(any(c.isalnum() for c in word) for word in " ".join(lines).split())
 
 
+def check_calls(notebook: Any) -> list[tuple[int, Any]]:
+    """Return number and cell of everything that checks an exercise."""
+    calls = ((n, c) for n, c in enumerate(notebook.cells, 1) if _CHECK.search(c.source))
+    return [(number, cell) for number, cell in calls if cell.cell_type == "code"]
+
+
 def count_code_lines(source: str) -> int:
     """Count the lines of a code cell that are not blank."""
     return sum(bool(line.strip()) for line in source.splitlines())
@@ -96,6 +100,12 @@ def _code_faults(cell: Any) -> Iterator[str]:
         yield f"has {lines} lines of code; at most {MAX_CODE_LINES} fit."
     if _SHELL.search(cell.source):
         yield "holds a shell line or a magic; write plain Python."
+
+
+def _prose_faults(cell: Any, *, front_matter: bool) -> Iterator[str]:
+    words = count_words(cell.source, front_matter=front_matter)
+    if words > MAX_PROSE_WORDS:
+        yield f"has {words} words of prose; at most {MAX_PROSE_WORDS} fit."
 
 
 def _front(notebook: Any) -> list[Any]:
@@ -114,24 +124,24 @@ def _section(notebook: Any, title: str) -> str | None:
     return match.group(1) if match else None
 
 
-def _outside(count: int, allowed: tuple[int, int]) -> bool:
-    return not allowed[0] <= count <= allowed[1]
+def _count_faults(count: float, what: str, allowed: tuple[float, float]) -> Iterator[str]:
+    low, high = allowed
+    if not low <= count <= high:
+        yield f"The lesson has {count:.3g} {what}; {low} to {high} are asked for."
 
 
 def _size_faults(notebook: Any, *, name: str) -> Iterator[str]:
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code = code_cells(notebook)
     n_markdown = sum(cell.cell_type == "markdown" for cell in notebook.cells)
-    low, high = SHORT_LESSONS.get(name, CODE_CELLS)
-    if _outside(len(code), (low, high)):
-        yield f"The lesson has {len(code)} code cells; {low} to {high} are asked for."
+    yield from _count_faults(len(code), "code cells", SHORT_LESSONS.get(name, CODE_CELLS))
     if not code:
         return
     middle = median(count_code_lines(cell.source) for cell in code)
     if middle > MAX_MEDIAN_CODE_LINES:
         yield f"The median code cell has {middle:g} lines; at most {MAX_MEDIAN_CODE_LINES}."
-    ratio, (least, most) = n_markdown / len(code), MARKDOWN_PER_CODE
-    if not least <= ratio <= most:
-        yield f"There are {ratio:.2f} Markdown cells a code cell; {least} to {most} are asked for."
+    yield from _count_faults(
+        n_markdown / len(code), "Markdown cells a code cell", MARKDOWN_PER_CODE
+    )
 
 
 def _front_faults(notebook: Any) -> Iterator[str]:
@@ -145,38 +155,32 @@ def _front_faults(notebook: Any) -> Iterator[str]:
         yield "A code cell stands before the setup cell."
     after = re.split(r"You will be able to", prose, maxsplit=1, flags=re.I)
     following = after[1].strip("*: \n").split("\n\n")[0] if len(after) == 2 else ""
-    if _outside(len(_BULLET.findall("\n" + following)), ABILITIES):
-        yield f"'You will be able to' is not followed by {ABILITIES[0]} to {ABILITIES[1]} points."
-    if not re.search(r"^\|.*\|\s*$", prose, re.M):
+    points = len(_BULLET.findall("\n" + following))
+    yield from _count_faults(points, "points below 'You will be able to'", ABILITIES)
+    if not _TABLE.search(prose):
         yield "No table of reading time, run time, RAM, VRAM and download before the setup cell."
 
 
 def _section_faults(notebook: Any) -> Iterator[str]:
     prose = _prose(notebook.cells)
-    counts = {word: len(re.findall(rf"\*\*{word}\b", prose)) for word in ("Predict", "Explain")}
-    if _outside(counts["Predict"], SECTIONS):
-        yield (
-            f"{counts['Predict']} passages start with **Predict.**; "
-            f"{SECTIONS[0]} to {SECTIONS[1]} are asked for."
-        )
-    if counts["Explain"] != counts["Predict"]:
-        yield f"{counts['Predict']} passages **Predict**, {counts['Explain']} **Explain**."
+    predict, explain = (len(re.findall(rf"\*\*{w}\b", prose)) for w in ("Predict", "Explain"))
+    yield from _count_faults(predict, "passages that start with **Predict.**", SECTIONS)
+    if explain != predict:
+        yield f"{predict} passages **Predict**, {explain} **Explain**."
 
 
 def _exercise_faults(notebook: Any) -> Iterator[str]:
     prose = _prose(notebook.cells)
     headers = _EXERCISE.findall(prose)
-    if _outside(len(headers), EXERCISES):
-        yield f"{len(headers)} exercises; {EXERCISES[0]} to {EXERCISES[1]} are asked for."
+    yield from _count_faults(len(headers), "exercises", EXERCISES)
     for header in headers:
         body = prose.split(header, 1)[1].split("\n#", 1)[0]
         if "minute" not in header + body:
             yield f"'{header}' does not say its difficulty, minutes and goal."
         if "<details>" not in body:
             yield f"'{header}' has no hint in <details>."
-    n_stubs = sum("stub" in tags(cell) for cell in notebook.cells if cell.cell_type == "code")
-    calls = [cell for cell in notebook.cells if re.search(r"^check\.\w+\(", cell.source, re.M)]
-    n_checks = sum(cell.cell_type == "code" for cell in calls)
+    n_stubs = sum("stub" in tags(cell) for cell in code_cells(notebook))
+    n_checks = len(check_calls(notebook))
     if len(headers) != n_stubs or len(headers) != n_checks:
         yield (
             f"{len(headers)} exercises, but {n_stubs} stubs and {n_checks} cells "
@@ -188,10 +192,9 @@ def _closing_faults(notebook: Any) -> Iterator[str]:
     recap = _section(notebook, "Recap")
     if recap is None or not 1 <= len(_BULLET.findall(recap)) <= MAX_RECAP_POINTS:
         yield f"There is no '## Recap' with at most {MAX_RECAP_POINTS} points."
-    if _section(notebook, "What this does not show") is None:
-        yield "There is no '## What this does not show'."
-    if _section(notebook, "Next") is None:
-        yield "There is no '## Next' that names the next lesson."
+    for title in ("What this does not show", "Next"):
+        if _section(notebook, title) is None:
+            yield f"There is no '## {title}'."
     claims = _section(notebook, "Claims")
-    if claims is None or not re.search(r"^\|.*\|\s*$", claims, re.M):
+    if claims is None or not _TABLE.search(claims):
         yield "There is no '## Claims' with a table."

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import jupytext
+import nbformat
+
 from labkit.settings import REPOSITORY_URL
 
 Variant = Literal["student", "solutions"]
@@ -64,14 +67,6 @@ def lessons(root: Path) -> list[Lesson]:
     return [Lesson(root=root, name=path.stem) for path in found]
 
 
-def locate(notebook: Path) -> tuple[Lesson, Variant]:
-    """Tell which lesson and variant a built notebook's path stands for."""
-    folder = notebook.resolve().parent
-    variant: Variant = "solutions" if folder.name == "solutions" else "student"
-    notebooks = folder.parent if variant == "solutions" else folder
-    return Lesson(root=notebooks.parent, name=notebook.stem), variant
-
-
 def colab_badge(lesson: Lesson, variant: Variant) -> str:
     """Return the Markdown of the badge that opens this notebook in Colab."""
     repository = REPOSITORY_URL.removeprefix("https://github.com/").removesuffix(".git")
@@ -79,11 +74,6 @@ def colab_badge(lesson: Lesson, variant: Variant) -> str:
     address = f"https://colab.research.google.com/github/{repository}/blob/main/{path}"
     image = "https://colab.research.google.com/assets/colab-badge.svg"
     return f"[![Open in Colab]({image})]({address})"
-
-
-def cell_id(lesson: str, index: int) -> str:
-    """Return the id of cell `index`: the same at every build."""
-    return hashlib.sha256(f"{lesson}:{index}".encode()).hexdigest()[:12]
 
 
 def convert(lesson: Lesson, variant: Variant) -> Any:
@@ -106,30 +96,23 @@ def convert(lesson: Lesson, variant: Variant) -> Any:
     ValueError
         If a tag is unknown or there is not exactly one ``setup`` cell.
     """
-    import jupytext
-    import nbformat
-
-    parsed = jupytext.reads(lesson.source.read_text(encoding="utf-8"), fmt="py:percent")
-    check_tags(lesson.name, parsed.cells)
+    notebook = jupytext.reads(lesson.source.read_text(encoding="utf-8"), fmt="py:percent")
+    _check_tags(lesson.name, notebook.cells)
     left_out = "solution" if variant == "student" else "stub"
-    kept = [cell for cell in parsed.cells if left_out not in tags(cell) and cell.source.strip()]
-    notebook = nbformat.v4.new_notebook(metadata=notebook_metadata())
-    notebook.nbformat_minor = 5
-    notebook.cells = [
-        _cell(cell, id=cell_id(lesson.name, index), badge=colab_badge(lesson, variant))
-        for index, cell in enumerate(kept)
-    ]
+    kept = (cell for cell in notebook.cells if left_out not in tags(cell) and cell.source.strip())
+    notebook.cells, notebook.metadata = list(kept), notebook_metadata()
+    badge = colab_badge(lesson, variant)
+    for index, cell in enumerate(notebook.cells):
+        cell.id = hashlib.sha256(f"{lesson.name}:{index}".encode()).hexdigest()[:12]
+        if "setup" in tags(cell):
+            cell.source = SETUP_CELL
+        if cell.cell_type == "markdown":
+            cell.source = cell.source.replace(BADGE, badge)
+        cell.metadata = {"tags": sorted(tags(cell))} if tags(cell) else {}
     return notebook
 
 
-def check_tags(name: str, cells: list[Any]) -> None:
-    """Refuse unknown tags and a lesson without exactly one setup cell.
-
-    Raises
-    ------
-    ValueError
-        With the tag, what is allowed and where.
-    """
+def _check_tags(name: str, cells: list[Any]) -> None:
     for number, cell in enumerate(cells, start=1):
         if unknown := tags(cell) - KNOWN_TAGS:
             raise ValueError(
@@ -149,30 +132,17 @@ def tags(cell: Any) -> set[str]:
     return set(cell.metadata.get("tags", []))
 
 
-def notebook_metadata() -> dict[str, Any]:
+def code_cells(notebook: Any) -> list[Any]:
+    """Return the cells that hold code."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def notebook_metadata() -> Any:
     """Return metadata that does not depend on the machine that builds."""
-    return {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {
-            "file_extension": ".py",
-            "mimetype": "text/x-python",
-            "name": "python",
-            "pygments_lexer": "ipython3",
-        },
-    }
-
-
-def _cell(cell: Any, *, id: str, badge: str) -> Any:
-    """Copy a parsed cell with a fixed id, its tags and no other metadata."""
-    import nbformat
-
-    makers = {
-        "code": nbformat.v4.new_code_cell,
-        "markdown": nbformat.v4.new_markdown_cell,
-        "raw": nbformat.v4.new_raw_cell,
-    }
-    source = SETUP_CELL if "setup" in tags(cell) else cell.source
-    if cell.cell_type == "markdown":
-        source = source.replace(BADGE, badge)
-    metadata = {"tags": sorted(tags(cell))} if tags(cell) else {}
-    return makers[cell.cell_type](source, id=id, metadata=metadata)
+    language = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python"}
+    return nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": language | {"pygments_lexer": "ipython3"},
+        }
+    )

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labkit.memory import ELEMENT_BYTES, ModelShape, StepConfig, target_names
-
-FP32 = 4
+from labkit.memory import ELEMENT_BYTES, FP32, ModelShape, StepConfig, target_names
 
 
 @dataclass(frozen=True)
@@ -41,11 +39,9 @@ def block_operations(shape: ModelShape, step: StepConfig) -> list[Operation]:
     number = product_bytes(step) * step.tokens  # one number a token
     q, kv = shape.n_heads * shape.head_dim, shape.n_kv_heads * shape.head_dim
     norm, linear = norm_operation(shape, step), _Linears(shape, step)
-    fused = shape.architecture == "phi3"
-    projections = _fused_projections if fused else _projections
-    attention, mlp = projections(shape, linear, number)
+    attention, mlp = _projections(shape, linear, number)
     # Phi-3's heads lie in another order than the output matrix reads, so it keeps a copy.
-    copied = linear.input_bytes("o_proj", shared=number * q if fused else 0)
+    copy = number * q if shape.architecture == "phi3" else 0
     mask = number * step.seq if shape.window and step.seq > shape.window else 0
     scores = FP32 * step.tokens * shape.n_heads
     return [
@@ -53,44 +49,36 @@ def block_operations(shape: ModelShape, step: StepConfig) -> list[Operation]:
         *attention,
         Operation("rotary", number * (q + kv), number * (q + kv)),
         Operation("attention", number * q + scores + mask, number * (2 * q + 2 * kv)),
-        linear.operation("o_proj", inputs=copied),
+        linear.operation("o_proj", inputs=linear.input_bytes("o_proj", shared=copy)),
         norm,
         *mlp,
-        linear.operation(
-            "down_proj",
-            inputs=linear.input_bytes("down_proj", shared=number * shape.intermediate),
-        ),
+        linear.operation("down_proj", first=True),
     ]
 
 
-Halves = tuple[list[Operation], list[Operation]]
+def _projections(
+    shape: ModelShape, linear: _Linears, number: int
+) -> tuple[list[Operation], list[Operation]]:
+    """Return the matrices before attention and in the MLP.
 
-
-def _projections(shape: ModelShape, linear: _Linears, number: int) -> Halves:
-    """Return Llama's matrices before attention and in the MLP; of q, k, v only v is kept as is."""
-    wide, kv = number * shape.intermediate, number * shape.n_kv_heads * shape.head_dim
+    Of Llama's q, k and v only v is kept as it is. Phi-3's v is a view of the fused output, so all
+    of that is kept.
+    """
+    operation, wide = linear.operation, number * shape.intermediate
+    if shape.architecture == "phi3":
+        fused = number * shape.linears()["qkv_proj"][1]
+        return (
+            [operation("qkv_proj", first=True, output=fused)],
+            [operation("gate_up_proj", first=True, output=2 * wide), Operation("silu", wide, wide)],
+        )
+    v = number * shape.n_kv_heads * shape.head_dim
     attention = [
-        linear.operation("q_proj", first=True),
-        linear.operation("k_proj"),
-        linear.operation("v_proj", output=kv),
+        operation("q_proj", first=True),
+        operation("k_proj"),
+        operation("v_proj", output=v),
     ]
-    mlp = [
-        linear.operation("gate_proj", first=True, output=wide),
-        Operation("silu", wide),
-        linear.operation("up_proj", output=wide),
-    ]
-    return attention, mlp
-
-
-def _fused_projections(shape: ModelShape, linear: _Linears, number: int) -> Halves:
-    """Return Phi-3's: v is a view of the fused output, so all of it is kept."""
-    wide, (_, fused) = number * shape.intermediate, shape.linears()["qkv_proj"]
-    attention = [linear.operation("qkv_proj", first=True, output=number * fused)]
-    mlp = [
-        linear.operation("gate_up_proj", first=True, output=2 * wide),
-        Operation("silu", wide, wide),
-    ]
-    return attention, mlp
+    gate = [operation("gate_proj", first=True, output=wide), Operation("silu", wide)]
+    return attention, [*gate, operation("up_proj", output=wide)]
 
 
 def kept_bytes(operations: list[Operation]) -> int:
@@ -117,13 +105,9 @@ def norm_operation(shape: ModelShape, step: StepConfig) -> Operation:
 
     Its backward pass makes five tensors of that size, which is why the last norm can be the peak.
     """
-    size = ELEMENT_BYTES[step.dtype]
-    upcast = FP32 * step.tokens * shape.hidden
-    if step.method != "full":
-        return Operation("norm", upcast + FP32 * step.tokens, 5 * upcast)
-    result = size * step.tokens * shape.hidden
-    kept = upcast + FP32 * step.tokens + result
-    return Operation("norm", kept, 5 * upcast - result, gradient=size * shape.hidden)
+    gradient = ELEMENT_BYTES[step.dtype] * shape.hidden if step.method == "full" else 0
+    upcast, result = FP32 * step.tokens * shape.hidden, gradient * step.tokens
+    return Operation("norm", upcast + FP32 * step.tokens + result, 5 * upcast - result, gradient)
 
 
 def product_bytes(step: StepConfig) -> int:
@@ -142,19 +126,16 @@ class _Linears:
         self.targets = () if step.method == "full" else target_names(shape, step.targets)
         self.base, self.cast = product_bytes(step), step.autocast not in (None, step.dtype)
         self.adapter = self.base if step.autocast else ELEMENT_BYTES[step.adapter_dtype]
-        self.copied = step.adapter_dtype != step.dtype
         self.residual = ELEMENT_BYTES[step.dtype] * step.tokens * shape.hidden
         self.input_kept = False
+        same_format = self.targets if step.adapter_dtype == step.dtype else ()
+        self.kept_as_is = tuple(self.sizes) if step.method == "full" else same_format
 
     def input_bytes(self, name: str, *, shared: int) -> int:
         """Return what is kept of the input; ``shared`` if it is kept as it is."""
-        if self.step.method == "full":
+        if name in self.kept_as_is:
             return shared
-        if name not in self.targets:
-            return 0
-        if not self.copied:
-            return shared
-        return self.adapter * self.step.tokens * self.sizes[name][0]
+        return self.adapter * self.step.tokens * self.sizes[name][0] * (name in self.targets)
 
     def operation(
         self, name: str, *, first: bool = False, inputs: int | None = None, output: int = 0
@@ -185,9 +166,8 @@ class _Linears:
         """
         n_in, n_out = self.sizes[name]
         tokens, base = self.step.tokens, self.base
-        kept_as_is = self.step.method == "full" or (name in self.targets and not self.copied)
         forward = self.residual + base * tokens * n_out - output
-        forward += 0 if kept_as_is else base * tokens * n_in
+        forward += 0 if name in self.kept_as_is else base * tokens * n_in
         backward = 2 * base * tokens * n_in
         if self.step.method == "qlora":
             backward = base * max(2 * tokens * n_in, tokens * n_in + n_in * n_out)

@@ -7,26 +7,14 @@ Used by lessons 08 and 11 and by ``plan``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import cast
 
-from labkit.memory import (
-    ELEMENT_BYTES,
-    FP32,
-    METHODS,
-    TORCH_DTYPES,
-    Dtype,
-    MemoryPlan,
-    ModelShape,
-    StepConfig,
-    optimizer_bytes,
-    static_bytes,
-    target_names,
-    trained_bytes_each,
-    trained_tensors,
-)
+from labkit import memory
+from labkit.memory import ELEMENT_BYTES, TORCH_DTYPES, Dtype, MemoryPlan, ModelShape, StepConfig
 from labkit.planner.activations import (
     backward_peak,
     block_operations,
@@ -36,7 +24,7 @@ from labkit.planner.activations import (
 )
 from labkit.types import Precision, TrainConfig
 
-LOSS_BYTES = 3 * FP32  # a logit's log-probability, its gradient, and the gradient of that
+LOSS_BYTES = 3 * memory.FP32  # a logit's log-probability, its gradient, and the gradient of that
 GATHERED_BLOCKS = 2  # FSDP fetches the next block while one computes
 LONGEST = 131_072
 LARGEST = 4096
@@ -106,19 +94,21 @@ def longest_sequence(shape: ModelShape, step: StepConfig, card_bytes: int) -> in
     ``answer_tokens``, if set, keeps its share of the sequence.
     """
 
-    def fits(seq: int) -> bool:
+    def too_long(seq: int) -> bool:
         answers = step.answer_tokens and max(1, step.answer_tokens * seq // step.seq)
         longer = replace(step, seq=seq, answer_tokens=answers)
-        return predict(shape, longer).fits(card_bytes)
+        return not predict(shape, longer).fits(card_bytes)
 
-    return _largest(fits, LONGEST)
+    return bisect_left(range(1, LONGEST + 1), True, key=too_long)
 
 
 def largest_batch(shape: ModelShape, step: StepConfig, card_bytes: int) -> int:
     """Return the most sequences a step may have on such a card, 0 if not even one fits."""
-    return _largest(
-        lambda batch: predict(shape, replace(step, batch=batch)).fits(card_bytes), LARGEST
-    )
+
+    def too_large(batch: int) -> bool:
+        return not predict(shape, replace(step, batch=batch)).fits(card_bytes)
+
+    return bisect_left(range(1, LARGEST + 1), True, key=too_large)
 
 
 def cheapest_change(shape: ModelShape, step: StepConfig, card_bytes: int) -> Change | None:
@@ -145,24 +135,18 @@ def cheapest_change(shape: ModelShape, step: StepConfig, card_bytes: int) -> Cha
 
 def _way_down(step: StepConfig) -> Iterator[StepConfig]:
     if step.answer_tokens is None and step.seq >= ANSWER_SHARE:
-        step = replace(step, answer_tokens=step.seq // ANSWER_SHARE)
-        yield step
+        yield (step := replace(step, answer_tokens=step.seq // ANSWER_SHARE))
     if step.optimizer == "adamw":
-        step = replace(step, optimizer="adamw_8bit")
-        yield step
+        yield (step := replace(step, optimizer="adamw_8bit"))
     if not step.checkpointing:
-        step = replace(step, checkpointing=True)
-        yield step
+        yield (step := replace(step, checkpointing=True))
     while step.batch > 1:
-        step = replace(step, batch=step.batch // 2)
-        yield step
-    for method in METHODS[METHODS.index(step.method) + 1 :]:
-        step = replace(step, method=method)
-        yield step
+        yield (step := replace(step, batch=step.batch // 2))
+    for method in memory.METHODS[memory.METHODS.index(step.method) + 1 :]:
+        yield (step := replace(step, method=method))
     while step.seq > SHORTEST:
         answers = step.answer_tokens and max(1, step.answer_tokens // 2)
-        step = replace(step, seq=step.seq // 2, answer_tokens=answers)
-        yield step
+        yield (step := replace(step, seq=step.seq // 2, answer_tokens=answers))
 
 
 def _without_needless(
@@ -192,15 +176,6 @@ def _words(start: StepConfig, end: StepConfig) -> tuple[str, ...]:
     )
 
 
-def _largest(fits: Callable[[int], bool], limit: int) -> int:
-    """Return the largest number up to ``limit`` that fits, by halving: more never fits better."""
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
-    return low
-
-
 def predict(shape: ModelShape, step: StepConfig) -> MemoryPlan:
     """Predict the peak of one training step, by part, per device.
 
@@ -228,7 +203,7 @@ def predict(shape: ModelShape, step: StepConfig) -> MemoryPlan:
     >>> plan.fits(16 * 2**30), plan.fits(6 * 2**30)
     (True, False)
     """
-    static = static_bytes(shape, step)
+    static = memory.static_bytes(shape, step)
     moments = _moments(shape, step)
     moment = max(moments, key=lambda name: sum(moments[name].values()))
     parts = static | {"gradients": 0, "activations": 0, "logits": 0} | moments[moment]
@@ -249,7 +224,7 @@ def _moments(shape: ModelShape, step: StepConfig) -> dict[str, dict[str, int]]:
         inside += state  # the checkpoint beside the first norm's copy of it in float32
     # A frozen embedding needs no gradient, so the first norm keeps nothing.
     last_norm = norm.kept if full or step.checkpointing else 0
-    trained = trained_bytes_each(step) * sum(trained_tensors(shape, step))
+    trained = memory.trained_bytes_each(step) * sum(memory.trained_tensors(shape, step))
     others = trained - sum(operation.gradient for operation in block)
     if full and not shape.tied:
         others -= outer  # the embedding's gradient comes last
@@ -278,11 +253,11 @@ def _cast_bytes(shape: ModelShape, step: StepConfig) -> tuple[int, int, int]:
 
     It keeps them until the loss is there, and the products their own until the backward pass.
     """
-    if step.autocast is None or trained_bytes_each(step) == product_bytes(step):
+    if step.autocast is None or memory.trained_bytes_each(step) == product_bytes(step):
         return 0, 0, 0
     size = product_bytes(step)
     if step.method != "full":
-        block = size * sum(trained_tensors(shape, step)) // shape.n_layers
+        block = size * sum(memory.trained_tensors(shape, step)) // shape.n_layers
         return shape.n_layers * block, block, 0
     block = size * sum(n_in * n_out for n_in, n_out in shape.linears().values())
     return shape.n_layers * block, block, size * shape.vocabulary * shape.hidden
@@ -293,14 +268,14 @@ def _arriving_bytes(shape: ModelShape, step: StepConfig) -> int:
     elements = step.tokens * shape.hidden
     arriving = ELEMENT_BYTES[step.dtype] * elements
     cast = step.method != "full" and step.adapter_dtype != step.dtype
-    if step.checkpointing and cast and "down_proj" in target_names(shape, step.targets):
+    if step.checkpointing and cast and "down_proj" in memory.target_names(shape, step.targets):
         arriving += ELEMENT_BYTES[step.adapter_dtype] * elements
     return arriving
 
 
 def _spread(shape: ModelShape, step: StepConfig, moment: str, parts: dict[str, int]) -> MemoryPlan:
     """Share the static parts among the devices, as FSDP's full sharding does."""
-    host = optimizer_bytes(shape, step)[1]
+    host = memory.optimizer_bytes(shape, step)[1]
     gathered = 0
     if step.n_gpus > 1 or step.cpu_offload:
         outer = ELEMENT_BYTES[step.dtype] * shape.outer_parameters()

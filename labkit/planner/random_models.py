@@ -118,14 +118,8 @@ def _use_four_bits(module: Any, dtype: Any, double_quantization: bool) -> None:
 
     for name, child in module.named_children():
         if isinstance(child, torch.nn.Linear):
-            layer = bitsandbytes.nn.Linear4bit(
-                child.in_features,
-                child.out_features,
-                bias=False,
-                compute_dtype=dtype,
-                compress_statistics=double_quantization,
-                quant_type="nf4",
-            )
+            sizes = child.in_features, child.out_features
+            layer = bitsandbytes.nn.LinearNF4(*sizes, False, dtype, double_quantization)
             setattr(module, name, layer.to(dtype))
         else:
             _use_four_bits(child, dtype, double_quantization)

@@ -165,18 +165,14 @@ class _LiveBytes:
 def _counting(model: Any, optimizer: Any, step: StepConfig) -> Iterator[_LiveBytes]:
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
+    from torch.utils._pytree import tree_map_only
 
     count = _LiveBytes(model.config.vocab_size)
 
     class Watch(TorchDispatchMode):
-        def __torch_dispatch__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
+        def __torch_dispatch__(self, func: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
-            for leaf in tree_leaves(result):
-                if isinstance(leaf, torch.Tensor):
-                    count.see(leaf)
+            tree_map_only(torch.Tensor, count.see, result)
             return result
 
     _count_static(model, optimizer, step, count)
@@ -196,21 +192,16 @@ def _count_static(model: Any, optimizer: Any, step: StepConfig, count: _LiveByte
         count.see(weight, "adapters" if "lora_" in name else "weights")
         state = getattr(weight, "quant_state", None)
         while state is not None:
-            for constant in (state.absmax, state.code, state.offset):
-                if constant is not None:
-                    count.see(constant, "constants")
+            for constant in filter(torch.is_tensor, (state.absmax, state.code, state.offset)):
+                count.see(constant, "constants")
             state = state.state2
     for buffer in model.buffers():
         count.see(buffer, "weights")
+    pages = step.optimizer == "paged_adamw_8bit"  # on the CPU, bitsandbytes pages nothing
     for state in optimizer.state.values():
-        for value in state.values():
-            if isinstance(value, torch.Tensor) and not _is_paged(value, step):
+        for value in filter(torch.is_tensor, state.values()):
+            if not pages or value.numel() < SMALLEST_PAGED_TENSOR:
                 count.see(value, "optimizer")
-
-
-def _is_paged(state: Any, step: StepConfig) -> bool:
-    """Tell what bitsandbytes would page; on the CPU it pages nothing."""
-    return step.optimizer == "paged_adamw_8bit" and state.numel() >= SMALLEST_PAGED_TENSOR
 
 
 def _mark_backward(hidden: Any, count: _LiveBytes) -> None:

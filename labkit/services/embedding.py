@@ -100,11 +100,8 @@ class ServiceEmbedder:
             vectors = np.array([row.embedding for row in rows], np.float64)  # (n, d)
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             complete = [row.index for row in rows] == list(range(len(batch)))
-            if (
-                complete
-                and vectors.shape[1] == self.dimension
-                and np.all((lengths > 0) & (lengths < np.inf))
-            ):
+            long_enough = vectors.shape[1] == self.dimension
+            if complete and long_enough and np.all((lengths > 0) & (lengths < np.inf)):
                 return (vectors / lengths).astype(np.float32)
             reason = f"its reply does not hold {len(batch)} vectors of {self.dimension} numbers"
         except Exception as error:  # whatever the client makes of a reply it did not expect

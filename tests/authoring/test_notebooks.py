@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from labkit.authoring import notebooks, outputs, rules
-from labkit.authoring.source import SETUP_CELL, Lesson, convert, lessons, locate
+from labkit.authoring.source import SETUP_CELL, Lesson, convert, lessons
 
 HEAD = """\
 # %% [markdown]
@@ -137,8 +137,8 @@ def read(path: Path) -> nbformat.NotebookNode:
 
 
 def test_built_notebooks_have_no_problems(built: Lesson) -> None:
-    assert notebooks.problems(built.built("student")) == []
-    assert notebooks.problems(built.built("solutions")) == []
+    assert notebooks.problems(built, "student") == []
+    assert notebooks.problems(built, "solutions") == []
 
 
 def test_student_gets_stubs_and_solutions_get_solutions(built: Lesson) -> None:
@@ -175,10 +175,6 @@ def test_second_build_is_the_same_to_the_byte(built: Lesson) -> None:
 def test_only_changed_sources_are_stale(tmp_path: Path) -> None:
     lesson = make(tmp_path)
     assert notebooks.is_stale(lesson, "student")
-    notebooks.build_lesson(lesson, "student", fast=True)
-    assert notebooks.is_stale(lesson, "student")
-    assert not notebooks.is_stale(lesson, "student", fast=True)
-    assert "This is not a full build" in "".join(notebooks.problems(lesson.built("student")))
     notebooks.build_lesson(lesson, "student")
     assert not notebooks.is_stale(lesson, "student")
     lesson.source.write_bytes(lesson.source.read_bytes().replace(b"\n", b"\r\n"))
@@ -195,7 +191,7 @@ def test_new_prose_keeps_the_outputs_and_new_code_does_not(tmp_path: Path) -> No
     )
     assert notebooks.is_stale(lesson, "student") and notebooks.reword(lesson, "student")
     assert not notebooks.is_stale(lesson, "student")
-    assert not notebooks.problems(lesson.built("student"))
+    assert not notebooks.problems(lesson, "student")
     assert "Two more words." in lesson.built("student").read_text("utf-8")
     lesson.source.write_text(lesson.source.read_text("utf-8").replace("value + 2", "value + 3"))
     before = lesson.built("student").read_bytes()
@@ -204,7 +200,7 @@ def test_new_prose_keeps_the_outputs_and_new_code_does_not(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("stamp", "value"), [("mode", "fast"), ("labkit_version", "0.0.1")])
-def test_outputs_of_a_fast_build_or_another_version_are_not_kept(
+def test_outputs_of_another_mode_or_version_are_not_kept(
     tmp_path: Path, stamp: str, value: str
 ) -> None:
     lesson = make(tmp_path)
@@ -242,7 +238,7 @@ def test_failing_cell_stops_the_build_and_keeps_the_old_notebook(tmp_path: Path)
 def test_outputs_that_may_not_be_saved_are_refused(tmp_path: Path, code: str, finding: str) -> None:
     lesson = make(tmp_path, f"{HEAD}\n# %%\n{code}\n")
     with pytest.raises(ValueError, match="was not written") as caught:
-        notebooks.build_lesson(lesson, "student", fast=True)
+        notebooks.build_lesson(lesson, "student")
     assert finding in str(caught.value)
     assert not lesson.built("student").exists()
 
@@ -254,7 +250,7 @@ def test_widget_views_are_dropped_and_streams_joined(tmp_path: Path) -> None:
         "print('old\\rnew')"
     )
     lesson = make(tmp_path, f"{HEAD}\n# %%\n{code}\n")
-    notebook = read(notebooks.build_lesson(lesson, "student", fast=True))
+    notebook = read(notebooks.build_lesson(lesson, "student"))
     assert "widgets" not in notebook.metadata
     assert [output.text for output in notebook.cells[-1].outputs] == ["a\nb\nnew\n"]
 
@@ -265,15 +261,15 @@ def test_modes_reach_the_kernel_and_it_runs_beside_the_notebooks(tmp_path: Path)
         "print(os.environ['LABKIT_FAST'], os.environ['LABKIT_STATIC'], Path.cwd().name)"
     )
     lesson = make(tmp_path, f"{HEAD}\n# %%\n{code}\n")
-    notebook = read(notebooks.build_lesson(lesson, "student", fast=True))
-    assert notebook.cells[-1].outputs[0].text == "1 1 notebooks\n"
+    notebook = read(notebooks.build_lesson(lesson, "student"))
+    assert notebook.cells[-1].outputs[0].text == "0 1 notebooks\n"
 
 
 def test_kernel_is_gone_after_a_run_that_failed(tmp_path: Path) -> None:
     code = "import os\nfrom pathlib import Path\nPath('pid').write_text(str(os.getpid()))\n1 / 0"
     lesson = make(tmp_path, f"{HEAD}\n# %%\n{code}\n")
     with pytest.raises(outputs.CellError):
-        notebooks.build_lesson(lesson, "student", fast=True)
+        notebooks.build_lesson(lesson, "student")
     assert not psutil.pid_exists(int((tmp_path / "notebooks" / "pid").read_text()))
 
 
@@ -317,7 +313,7 @@ def test_running_leaves_nothing_in_the_home_folder(tmp_path: Path, monkeypatch) 
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("IPYTHONDIR", raising=False)
-    notebooks.build_lesson(make(tmp_path / "course"), "student", fast=True)
+    notebooks.build_lesson(make(tmp_path / "course"), "student")
     assert list(home.rglob("*")) == []
 
 
@@ -326,15 +322,10 @@ def edit_cell(index: int, **changes: object) -> Callable[[dict], None]:
 
 
 FAULTS = {
-    "The cells are not those of the source": edit_cell(-1, source="edited by hand"),
-    "The cell ids are not the builder's": edit_cell(0, id="random"),
     "not all run in order": edit_cell(2, execution_count=7),
     "No cell has an output": lambda nb: [c.update(outputs=[]) for c in nb["cells"]
                                          if c["cell_type"] == "code"],
     "The source changed": lambda nb: nb["metadata"]["labkit"].update(source_sha256="0"),
-    "not a full build": lambda nb: nb["metadata"]["labkit"].update(mode="fast"),
-    "execution times": lambda nb: nb["cells"][2]["metadata"].update(execution={}),
-    "widget state": lambda nb: nb["metadata"].update(widgets={}),
     "an absolute path": lambda nb: nb["cells"][5]["outputs"][0].update(text="/tmp/x"),
     "bytes; at most": lambda nb: nb["cells"][5]["outputs"][0].update(text="x" * 1_100_000),
     "does not say 'not attempted yet'": lambda nb: [
@@ -350,29 +341,44 @@ def test_seeded_fault_in_a_built_notebook_is_found(
     notebook = json.loads(built.built("student").read_text())
     FAULTS[sentence](notebook)
     lesson.built("student").write_text(json.dumps(notebook))
-    assert any(sentence in found for found in notebooks.problems(lesson.built("student")))
+    assert any(sentence in found for found in notebooks.problems(lesson, "student"))
 
 
-def test_missing_notebook_and_missing_source_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        edit_cell(-1, id="random"),
+        edit_cell(-1, metadata={"execution": {}}),
+        edit_cell(-1, source="edited"),
+        lambda nb: nb["cells"].pop(),
+        lambda nb: nb["metadata"].update(widgets={}),
+    ],
+)
+def test_what_is_not_the_builders_is_found(built, tmp_path: Path, change: Callable) -> None:
     lesson = make(tmp_path)
-    assert "is not built" in notebooks.problems(lesson.built("student"))[0]
-    stray = lesson.built("student").with_name("91_stray.ipynb")
-    assert "no source notebooks/src/91_stray.py" in notebooks.problems(stray)[0]
+    notebook = json.loads(built.built("student").read_text())
+    change(notebook)
+    lesson.built("student").write_text(json.dumps(notebook))
+    assert "This is not what the source says" in notebooks.problems(lesson, "student")[0]
+
+
+def test_missing_notebook_is_named(tmp_path: Path) -> None:
+    assert "is not built" in notebooks.problems(make(tmp_path), "student")[0]
 
 
 def test_solution_that_fails_its_check_is_refused(tmp_path: Path) -> None:
     lesson = make(tmp_path, SOURCE.replace("return 2 * x", "return x"))
     with pytest.raises(ValueError, match="does not pass its check"):
-        notebooks.build_lesson(lesson, "solutions", fast=True)
+        notebooks.build_lesson(lesson, "solutions")
 
 
 ANATOMY = {
     "not a `# Title` with the one question": ("four?**", "four.**"),
     "no Colab badge": ("{{colab_badge}}", ""),
-    "'You will be able to' is not followed": ("# - add\n", ""),
+    "2 points below 'You will be able to'; 3 to 5": ("# - add\n", ""),
     "No table of reading time": ("# | run time | RAM |\n# |---|---|\n# | not measured | not "
                                  "measured |\n", ""),
-    "0 passages start with **Predict.**": ("**Predict.**", "Predict"),
+    "0 passages that start with **Predict.**": ("**Predict.**", "Predict"),
     "5 passages **Predict**, 0 **Explain**": ("**Explain.**", "So"),
     "0 exercises; 2 to 4": ("### Exercise", "### Task"),
     "does not say its difficulty": ("5 minutes", "5 min"),
@@ -425,25 +431,21 @@ def test_wrong_tags_are_refused(tmp_path: Path, source: str, message: str) -> No
         convert(make(tmp_path, source), "student")
 
 
-def test_built_path_leads_back_to_its_lesson(tmp_path: Path) -> None:
-    lesson = make(tmp_path)
-    assert locate(lesson.built("student")) == (lesson, "student")
-    assert locate(lesson.built("solutions")) == (lesson, "solutions")
-    assert lessons(tmp_path) == [lesson]
+def test_a_source_is_a_lesson(tmp_path: Path) -> None:
+    assert [make(tmp_path)] == lessons(tmp_path)
 
 
-def test_command_line_builds_checks_and_names_unknown_lessons(
-    tmp_path: Path, monkeypatch, capsys
-) -> None:
+def test_command_line_builds_and_names_unknown_lessons(tmp_path: Path, monkeypatch, capsys) -> None:
     make(tmp_path)
     monkeypatch.setattr(notebooks.settings, "course_dir", lambda: tmp_path)
-    assert notebooks.main(["check", "90"]) == 1
     assert notebooks.main(["build", "90"]) == 0
     assert "90_toy (student): built in" in capsys.readouterr().out
     assert notebooks.main(["build"]) == 0
     assert "90_toy (solutions): up to date" in capsys.readouterr().out
-    assert notebooks.main(["check"]) == 0
-    assert notebooks.main(["build", "42"]) == 2
+    assert notebooks.main(["build", "--force"]) == 0
+    assert "90_toy (student): built in" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        notebooks.main(["build", "42"])
     assert "No lesson starts with '42'; there are: 90_toy." in capsys.readouterr().err
 
 

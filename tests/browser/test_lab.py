@@ -1,7 +1,10 @@
 """JupyterLab as a learner sees it: open a lesson in Chromium, Run All, look at the outputs."""
 
+import os
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -40,6 +43,14 @@ TOY = {
 }
 IS_IDLE = "() => document.querySelector('.jp-StatusBar-Left')?.innerText.includes('| Idle')"
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+SERVE = """
+import sys
+from pathlib import Path
+from labkit.authoring import lab
+
+options = ["--LabApp.open_browser=False", "--LabApp.expose_app_in_browser=True"]
+lab.start(port=int(sys.argv[1]), root=Path(sys.argv[2]), options=options)
+"""
 CONTENT = "() => window.jupyterapp.shell.currentWidget.context.model.toJSON()"
 
 
@@ -51,7 +62,7 @@ def a_free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Server]:
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve copies: JupyterLab saves what it runs, and the committed notebooks must stay."""
     root = tmp_path_factory.mktemp("course")
     (root / "notebooks").mkdir()
@@ -63,17 +74,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[lab.Server]:
         nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
     if (ROOT / lab.FIRST_LESSON).is_file():
         shutil.copy(ROOT / lab.FIRST_LESSON, root / lab.FIRST_LESSON)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LABKIT_FAST", "1")
-        patch.delenv("LABKIT_STATIC", raising=False)
-        patch.setenv("LABKIT_STATE", str(root / "state"))
-        options = ["--LabApp.expose_app_in_browser=True"]
-        running = lab.launch(root, port=a_free_port(), options=options)
+    env = {name: value for name, value in os.environ.items() if name != "LABKIT_STATIC"}
+    env |= {"LABKIT_FAST": "1", "LABKIT_STATE": str(root / "state")}
+    command = [sys.executable, "-c", SERVE, str(a_free_port()), str(root)]
+    running = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
     try:
-        lab.wait_until_ready(running)
-        yield running
+        lines = iter(running.stdout.readline, "")
+        yield next(line.strip() for line in lines if line.strip().startswith("http://127.0.0.1:"))
     finally:
-        running.stop()
+        running.terminate()
+        running.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +104,9 @@ def page(browser) -> Iterator:
     tab.close()
 
 
-def run_all(page, server: lab.Server, notebook: str) -> dict:
+def run_all(page, url: str, notebook: str) -> dict:
     """Open a notebook, run all its cells, wait for the idle kernel and return its content."""
-    base, token = server.url.split("/lab", 1)[0], server.url.rsplit("=", 1)[1]
+    base, token = url.split("/lab", 1)[0], url.rsplit("=", 1)[1]
     page.goto(f"{base}/lab/tree/{quote(notebook)}?reset&token={token}")
     page.wait_for_function(IS_IDLE, timeout=120_000)
     page.evaluate(RUN_ALL)
@@ -118,15 +128,15 @@ def faults(content: dict) -> list[str]:
     return found
 
 
-def test_run_all_runs_every_cell_and_shows_live_widgets(page, server: lab.Server) -> None:
-    content = run_all(page, server, "notebooks/toy.ipynb")
+def test_run_all_runs_every_cell_and_shows_live_widgets(page, url: str) -> None:
+    content = run_all(page, url, "notebooks/toy.ipynb")
     assert faults(content) == []
     assert content["cells"][1]["outputs"][0]["text"] in ("42\n", ["42\n"])
     page.wait_for_selector(".t-slider", timeout=20_000)
 
 
-def test_boxes_answer_what_is_typed_and_clicked(page, server: lab.Server) -> None:
-    assert faults(run_all(page, server, "notebooks/boxes.ipynb")) == []
+def test_boxes_answer_what_is_typed_and_clicked(page, url: str) -> None:
+    assert faults(run_all(page, url, "notebooks/boxes.ipynb")) == []
 
     page.locator(".t-search-query input").fill("oil of the <b>NV-117</b> kettle")
     page.locator(".t-search-go").click()
@@ -146,25 +156,25 @@ def test_boxes_answer_what_is_typed_and_clicked(page, server: lab.Server) -> Non
     page.wait_for_selector(".t-bets-said >> text=Kept", timeout=60_000)
 
 
-def test_no_news_popup_asks_for_attention(page, server: lab.Server) -> None:
-    run_all(page, server, "notebooks/toy.ipynb")
+def test_no_news_popup_asks_for_attention(page, url: str) -> None:
+    run_all(page, url, "notebooks/toy.ipynb")
     assert page.locator(".Toastify__toast").count() == 0
 
 
-def test_failing_cell_is_found(page, server: lab.Server) -> None:
-    assert faults(run_all(page, server, "notebooks/broken.ipynb")) == [
+def test_failing_cell_is_found(page, url: str) -> None:
+    assert faults(run_all(page, url, "notebooks/broken.ipynb")) == [
         "cell 2: ZeroDivisionError: division by zero",
         "cell 3 did not run",
     ]
 
 
-def test_first_lesson_runs_from_top_to_bottom(page, server: lab.Server) -> None:
+def test_first_lesson_runs_from_top_to_bottom(page, url: str) -> None:
     if not (ROOT / lab.FIRST_LESSON).is_file():
         pytest.skip(f"{lab.FIRST_LESSON} is not built yet")
-    assert server.url.split("?")[0].endswith(f"/lab/tree/{lab.FIRST_LESSON}")
-    assert faults(run_all(page, server, lab.FIRST_LESSON)) == []
+    assert url.split("?")[0].endswith(f"/lab/tree/{lab.FIRST_LESSON}")
+    assert faults(run_all(page, url, lab.FIRST_LESSON)) == []
 
 
-def test_page_needs_the_token(page, server: lab.Server) -> None:
-    page.goto(server.url.split("?")[0])
+def test_page_needs_the_token(page, url: str) -> None:
+    page.goto(url.split("?")[0])
     assert "/login" in page.url

@@ -16,14 +16,21 @@ from labkit.settings import REPOSITORY_URL
 class FakePip:
     """Record what would have been run, and the constraints that were handed over."""
 
-    def __init__(self, code: int = 0) -> None:
-        self.code, self.commands, self.constraints = code, [], []
+    def __init__(self) -> None:
+        self.code, self.commands, self.constraints = 0, [], []
 
     def __call__(self, command: list[str]) -> int:
         self.commands.append(command)
         file = Path(command[command.index("--constraint") + 1])
         self.constraints = file.read_text().splitlines()
         return self.code
+
+
+@pytest.fixture
+def pip(monkeypatch: pytest.MonkeyPatch) -> FakePip:
+    fake = FakePip()
+    monkeypatch.setattr(subprocess, "call", fake)
+    return fake
 
 
 @pytest.fixture
@@ -36,16 +43,14 @@ def project(tmp_path: Path) -> Path:
     return write
 
 
-def test_nothing_is_run_or_said_when_all_is_there(project, capsys) -> None:
-    pip = FakePip()
-    assert bootstrap.install_missing(project("numpy>=1.26", "pytest"), run=pip) == []
+def test_nothing_is_run_or_said_when_all_is_there(project, pip, capsys) -> None:
+    assert bootstrap.install_missing(project("numpy>=1.26", "pytest")) == []
     assert pip.commands == []
     assert capsys.readouterr().out == ""
 
 
-def test_only_the_missing_is_installed_and_the_rest_is_pinned(project) -> None:
-    pip = FakePip()
-    missing = bootstrap.install_missing(project("numpy>=1.26", "no-such-thing>=2"), run=pip)
+def test_only_the_missing_is_installed_and_the_rest_is_pinned(project, pip) -> None:
+    missing = bootstrap.install_missing(project("numpy>=1.26", "no-such-thing>=2"))
     assert missing == ["no-such-thing>=2"]
     ((*_, last),) = pip.commands
     assert last == "no-such-thing>=2"
@@ -55,9 +60,8 @@ def test_only_the_missing_is_installed_and_the_rest_is_pinned(project) -> None:
     assert {line.split("==")[0].lower() for line in pip.constraints} == installed
 
 
-def test_older_package_is_named_but_not_replaced(project, capsys) -> None:
-    pip = FakePip()
-    assert bootstrap.install_missing(project("numpy>=99"), run=pip) == []
+def test_older_package_is_named_but_not_replaced(project, pip, capsys) -> None:
+    assert bootstrap.install_missing(project("numpy>=99")) == []
     assert pip.commands == []
     assert "numpy>=99 (here: " in capsys.readouterr().out
 
@@ -74,17 +78,19 @@ def test_requirement_for_another_system_is_left_out(project) -> None:
     assert bootstrap.missing_requirements(path) == []
 
 
-def test_without_network_the_message_says_what_to_do(project) -> None:
+def test_without_network_the_message_says_what_to_do(project, pip) -> None:
+    pip.code = 1
     with pytest.raises(
         RuntimeError, match="Could not install no-such-thing .* run this cell again"
     ):
-        bootstrap.install_missing(project("no-such-thing"), run=FakePip(code=1))
+        bootstrap.install_missing(project("no-such-thing"))
 
 
-def test_on_colab_the_advice_is_colabs(project, monkeypatch) -> None:
+def test_on_colab_the_advice_is_colabs(project, pip, monkeypatch) -> None:
+    pip.code = 1
     monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab")
     with pytest.raises(RuntimeError, match="Runtime > Change runtime type"):
-        bootstrap.install_missing(project("no-such-thing"), run=FakePip(code=1))
+        bootstrap.install_missing(project("no-such-thing"))
 
 
 def test_the_courses_own_requirements_are_met_here() -> None:
