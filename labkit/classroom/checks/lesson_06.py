@@ -5,11 +5,9 @@ Does not know: how a check runs or compares (``check``), nor models (``lora`` do
 Used by lesson 06, which imports this module as ``check``.
 """
 
-from collections.abc import Iterator
-
 import torch
 
-from labkit.classroom.checks.check import Case, exercise
+from labkit.classroom.checks.check import Case, Cases, exercise
 
 BY_ALPHA = "You multiplied by alpha. The scale is alpha divided by the rank."
 
@@ -21,18 +19,16 @@ def _count_trainable(shapes: list[tuple[int, int]], rank: int) -> int:
 @exercise(
     _count_trainable,
     lambda shapes, rank: {
-        "That counts the frozen matrices. A is rank × in, B is out × rank.": (
-            sum(n_out * n_in for n_out, n_in in shapes)
-        ),
+        "That counts the frozen matrices. A is rank × in, B is out × rank.":
+            sum(n_out * n_in for n_out, n_in in shapes),
         "That is A alone. B has out × rank numbers more.": sum(rank * n_in for _, n_in in shapes),
         "That is B alone. A has rank × in numbers more.": sum(rank * n_out for n_out, _ in shapes),
-        "A and B are two thin matrices beside each other: add their sizes, do not multiply.": (
-            sum(rank * n_out * n_in for n_out, n_in in shapes)
-        ),
+        "A and B are two thin matrices beside each other: add their sizes, do not multiply.":
+            sum(rank * n_out * n_in for n_out, n_in in shapes),
         "You counted the first layer only. Add up all of them.": _count_trainable(shapes[:1], rank),
     },
-)
-def count_trainable() -> Iterator[Case]:
+)  # fmt: skip
+def count_trainable() -> Cases:
     """Check lesson 06, exercise 1: how many numbers LoRA trains."""
     yield Case("one layer of 6 × 10 at rank 2", ([(6, 10)], 2), "A is rank × in, B out × rank.")
     yield Case("two layers", ([(4, 3), (8, 5)], 3), "Add up all layers.")
@@ -43,19 +39,16 @@ def count_trainable() -> Iterator[Case]:
     lambda x, w, a, b, alpha, rank: x @ w.T + alpha / rank * (x @ a.T @ b.T),
     lambda x, w, a, b, alpha, rank: {
         BY_ALPHA: x @ w.T + alpha * (x @ a.T @ b.T),
-        "You left the scale out: multiply the update by alpha divided by the rank.": (
-            x @ w.T + x @ a.T @ b.T
-        ),
+        "You left the scale out: multiply the update by alpha divided by the rank.":
+            x @ w.T + x @ a.T @ b.T,
         "The scale is upside down: alpha over rank.": x @ w.T + rank / alpha * (x @ a.T @ b.T),
-        "That is the update alone. The frozen layer's output comes on top.": (
-            alpha / rank * (x @ a.T @ b.T)
-        ),
-        "You scaled the frozen layer's output, too. Scale the update only.": (
-            alpha / rank * (x @ w.T + x @ a.T @ b.T)
-        ),
+        "That is the update alone. The frozen layer's output comes on top.":
+            alpha / rank * (x @ a.T @ b.T),
+        "You scaled the frozen layer's output, too. Scale the update only.":
+            alpha / rank * (x @ w.T + x @ a.T @ b.T),
     },
-)
-def lora_forward() -> Iterator[Case]:
+)  # fmt: skip
+def lora_forward() -> Cases:
     """Check lesson 06, exercise 2: the output of a LoRA layer."""
     shapes = "x is (n, in), A (rank, in), B (out, rank): x @ A.T is (n, rank). Go on from there."
     frozen = "Then only the frozen layer speaks."
@@ -75,7 +68,7 @@ def lora_forward() -> Iterator[Case]:
         "Minus takes an update out again. Merging adds it.": w - alpha / rank * (b @ a),
     },
 )
-def merged_weight() -> Iterator[Case]:
+def merged_weight() -> Cases:
     """Check lesson 06, exercise 3: the one matrix that replaces W, A and B."""
     shapes = "B (out, rank) times A (rank, in) has the shape of W (out, in)."
     draw = torch.Generator().manual_seed(1)
