@@ -23,21 +23,18 @@ def _numbers_in(text: str) -> list[str]:
     return _find(NUMBER, text)
 
 
-@exercise(
-    _numbers_in,
-    lambda text: {
-        "Keep the unit: the word or sign that follows the number.":
-            [number.split()[0] for number in _numbers_in(text)],
-        "1.6 is one number: a dot between two digits belongs to it.":
-            _find(r"(?<![\w-])(\d+)" + UNIT, text),
-        "NV-117 is a name. Skip digits that follow a letter or a hyphen.":
-            _find(r"(\d+(?:[.,]\d+)*)" + UNIT, text),
-        "Write 1.6kg as 1.6 kg, so that both spellings become equal.":
-            [match.group().strip() for match in NUMBER.finditer(text)],
-        "A number at the end of a sentence has no unit. Return it alone.":
-            [number for number in _numbers_in(text) if " " in number],
-    },
-)  # fmt: skip
+@exercise(_numbers_in, lambda text: {
+    "Keep the unit: the word or sign that follows the number.":
+        [number.split()[0] for number in _numbers_in(text)],
+    "1.6 is one number: a dot between two digits belongs to it.":
+        _find(r"(?<![\w-])(\d+)" + UNIT, text),
+    "NV-117 is a name. Skip digits that follow a letter or a hyphen.":
+        _find(r"(\d+(?:[.,]\d+)*)" + UNIT, text),
+    "Write 1.6kg as 1.6 kg, so that both spellings become equal.":
+        [match.group().strip() for match in NUMBER.finditer(text)],
+    "A number at the end of a sentence has no unit. Return it alone.":
+        [number for number in _numbers_in(text) if " " in number],
+})  # fmt: skip
 def numbers_in() -> Cases:
     """Check lesson 00, exercise 1: the numbers of a text, each with its unit."""
     for about, text, hint in (

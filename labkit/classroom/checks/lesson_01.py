@@ -39,15 +39,12 @@ def is_right() -> Cases:
         yield Case(about, (answer, values), hint)
 
 
-@exercise(
-    answer_metrics.highest_share,
-    lambda n: {
-        "0.05 is the chance you accept, not the share you look for.": 0.05,
-        "That is the share of wrong answers. You want the share of right ones.": 0.05 ** (1 / n),
-        "0 of n must be unlikely (0.05), not likely (0.95).": 1 - 0.95 ** (1 / n),
-        "3 / n is the rule of three, good for large n. Solve it exactly.": 3 / n,
-    },
-)
+@exercise(answer_metrics.highest_share, lambda n: {
+    "0.05 is the chance you accept, not the share you look for.": 0.05,
+    "That is the share of wrong answers. You want the share of right ones.": 0.05 ** (1 / n),
+    "0 of n must be unlikely (0.05), not likely (0.95).": 1 - 0.95 ** (1 / n),
+    "3 / n is the rule of three, good for large n. Solve it exactly.": 3 / n,
+})  # fmt: skip
 def highest_share() -> Cases:
     """Check lesson 01, exercise 2: what a score of zero leaves open."""
     chance = "(1 - p) ** n is the chance of no right answer: set it 0.05."
@@ -61,19 +58,16 @@ def _judge(intervals: list[tuple[float, float]]) -> str:
     return outcomes.of_parts(sure, "", condition="").state
 
 
-@exercise(
-    _judge,
-    lambda intervals: {
-        "The middle of an interval decides nothing: the whole of it must lie above zero.":
-            _judge([(low + high, high) for low, high in intervals]),
-        "Look at the lower end: an interval that reaches below zero is not sure.":
-            _judge([(high, high) for _, high in intervals]),
-        "An interval below zero excludes zero too, and speaks against the claim.":
-            _judge([(low * high, high) for low, high in intervals]),
-        "Where some parts are sure and some are not, the claim holds only if.":
-            _judge([min(intervals)]),
-    },
-)  # fmt: skip
+@exercise(_judge, lambda intervals: {
+    "The middle of an interval decides nothing: the whole of it must lie above zero.":
+        _judge([(low + high, high) for low, high in intervals]),
+    "Look at the lower end: an interval that reaches below zero is not sure.":
+        _judge([(high, high) for _, high in intervals]),
+    "An interval below zero excludes zero too, and speaks against the claim.":
+        _judge([(low * high, high) for low, high in intervals]),
+    "Where some parts are sure and some are not, the claim holds only if.":
+        _judge([min(intervals)]),
+})  # fmt: skip
 def judge_claim() -> Cases:
     """Check lesson 01, exercise 3: from intervals of differences to a verdict."""
     yield Case("two sure gains", ([(0.1, 0.3), (0.02, 0.2)],), "Both lie above zero.")

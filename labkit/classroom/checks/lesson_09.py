@@ -19,21 +19,18 @@ def _passages(evidence: str, found: Sequence[str], k: int, place: int) -> list[s
     return [*shown[:place], evidence, *shown[place:]]
 
 
-@exercise(
-    _passages,
-    lambda evidence, found, k, place: {
-        "The evidence always comes first in yours. A model would learn: copy from the top.":
-            _passages(evidence, found, k, 0),
-        "The evidence always comes last in yours. Put it where `place` says.":
-            _passages(evidence, found, k, k),
-        "That is one passage too many: the evidence is one of the k.":
-            _passages(evidence, found, k + 1, place),
-        "Search found the evidence as well: leave it out of the distractors.":
-            [*found[: min(place, k - 1)], evidence, *found[place : k - 1]],
-        "Those are the search's own passages: without the evidence, or with it where it stood.":
-            found[:k],
-    },
-)  # fmt: skip
+@exercise(_passages, lambda evidence, found, k, place: {
+    "The evidence always comes first in yours. A model would learn: copy from the top.":
+        _passages(evidence, found, k, 0),
+    "The evidence always comes last in yours. Put it where `place` says.":
+        _passages(evidence, found, k, k),
+    "That is one passage too many: the evidence is one of the k.":
+        _passages(evidence, found, k + 1, place),
+    "Search found the evidence as well: leave it out of the distractors.":
+        [*found[: min(place, k - 1)], evidence, *found[place : k - 1]],
+    "Those are the search's own passages: without the evidence, or with it where it stood.":
+        found[:k],
+})  # fmt: skip
 def passages() -> Cases:
     """Check lesson 09, exercise 1: the evidence at a random place among distractors."""
     right = "Take the first k - 1 passages that are not the evidence, and insert it at `place`."
@@ -97,18 +94,15 @@ def _lora_first(rag: Ends, lora: Ends, *both: Ends) -> str:
     return "LoRA" if found == "RAG" and lora[0] > 0 else found
 
 
-@exercise(
-    _decide,
-    lambda *changes: {
-        "That goes by the middle of the interval. Sure means: its lower end lies above zero.":
-            _decide(*((low + high, high) for low, high in changes)),
-        "Both must surely beat RAG *and* LoRA; beating one is not enough.": _any_win(*changes),
-        "An interval below zero excludes zero too, and means a loss.":
-            _decide(*((low * high, high) for low, high in changes)),
-        "If both single remedies surely help, RAG is the cheaper to try.": _lora_first(*changes),
-        "Combining costs a training and a database: it has to be surely better than each.": "both",
-    },
-)  # fmt: skip
+@exercise(_decide, lambda *changes: {
+    "That goes by the middle of the interval. Sure means: its lower end lies above zero.":
+        _decide(*((low + high, high) for low, high in changes)),
+    "Both must surely beat RAG *and* LoRA; beating one is not enough.": _any_win(*changes),
+    "An interval below zero excludes zero too, and means a loss.":
+        _decide(*((low * high, high) for low, high in changes)),
+    "If both single remedies surely help, RAG is the cheaper to try.": _lora_first(*changes),
+    "Combining costs a training and a database: it has to be surely better than each.": "both",
+})  # fmt: skip
 def decide() -> Cases:
     """Check lesson 09, exercise 3: a decision from the intervals of a two-by-two."""
     sure, unsure, loss, likely = (0.1, 0.3), (-0.1, 0.1), (-0.3, -0.1), (-0.01, 0.4)
