@@ -298,7 +298,7 @@ for place, name in ((0, "turbine type"), (1, "subsystem")):
 # same questions and compare every hit and every score.
 
 # %%
-from labkit.store.course import open_course_store
+from labkit.store import open_course_store
 
 store = open_course_store(embedder)
 probes = [question.question for question in exam.values()][:20]
