@@ -331,12 +331,12 @@ kept = bets.place(my_bets)
 print(Counter(kept.values()))
 
 # %%
-from labkit.classroom.widgets import decide as widgets_decide
+from labkit.classroom import widgets
 
 if lesson.static():
     print("In a live notebook you can also click your bets together here.")
 else:
-    display(widgets_decide.bets_box(judged))
+    display(widgets.bets_box(judged))
 
 # %% [markdown]
 # Without giving away which: this is where the verdicts stand, from what is recorded so far.
@@ -487,7 +487,7 @@ for name, case in cases.items():
 if lesson.static():
     print("In a live notebook a box asks about your case here.")
 else:
-    display(widgets_decide.decision_box(records, case=nordvind))
+    display(widgets.decision_box(records, case=nordvind))
 
 # %% [markdown]
 # ## 5 The board

@@ -824,7 +824,7 @@ print("documents without a turbine column:", *sorted(no_turbine))
 # %%
 from IPython.display import HTML, display
 
-from labkit.classroom.widgets import explore as widgets
+from labkit.classroom import widgets
 
 hum = "My hydraulic power unit hums, is that normal?"
 display(HTML(widgets.hits_table(store.search(hum, k=3))))

@@ -736,7 +736,7 @@ figures.stacked(
 # %%
 from IPython.display import HTML
 
-from labkit.classroom.widgets import explore as widgets
+from labkit.classroom import widgets
 
 if lesson.static():
     shown_here = HTML(widgets.answer_card(rag.answer(case.question, store, llm, config=config)))

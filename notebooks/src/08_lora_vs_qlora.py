@@ -182,7 +182,7 @@ check.real_tokens_per_s(real_tokens_per_s)
 # %%
 import tempfile
 
-from labkit.classroom.widgets import explore as widgets
+from labkit.classroom import widgets
 
 workshop = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 runs, losses = {}, {}
