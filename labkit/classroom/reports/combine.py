@@ -7,7 +7,7 @@ Does not know: how anything was measured, nor how a figure is drawn. Used by les
 """
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -49,7 +49,6 @@ GOALS: tuple[tuple[str, str, float, dict], ...] = (
     ("abstains on the unanswerable", "at least", 0.80, dict(metric="abstention_recall")),
     ("abstains on the answerable", "at most", 0.10, dict(metric="false_abstention")),
 )
-PLACES = {"seen documents": False, "held-out documents": True}
 CLEAN = "labels as written"
 Shares = dict[str, dict[str, Interval | None]]
 
@@ -105,17 +104,19 @@ def share(
     return answer_metrics.average([scores[name] for name in ids], metric)
 
 
+def _shares(records: Records, some: Iterable[str], parts: Mapping[str, dict]) -> Shares:
+    """Return the share of some cells in named parts of the exam; a part is options of ``share``."""
+    return {cell: {name: share(records, cell, **part) for name, part in parts.items()}
+            for cell in some}  # fmt: skip
+
+
 def by_kind(records: Records) -> Shares:
     """Return the right answers of each cell by kind of question, and over all.
 
     *No answer* are the unanswerable ones, where right means abstained.
     """
-    groups: dict[str, list] = {kind: [kind] for kind in exam.KINDS if kind != "unanswerable"}
-    groups |= {"no answer": ["unanswerable"], "all": list(exam.KINDS)}
-    return {
-        cell: {name: share(records, cell, kinds=kinds) for name, kinds in groups.items()}
-        for cell in cells(records)
-    }
+    groups = {kind.replace("unanswerable", "no answer"): {"kinds": [kind]} for kind in exam.KINDS}
+    return _shares(records, cells(records), groups | {"all": {}})
 
 
 def by_place(records: Records) -> Shares:
@@ -124,11 +125,9 @@ def by_place(records: Records) -> Shares:
     Tables are not held out, so their questions are left out on both sides.
     """
     kinds = [kind for kind in exam.KINDS if kind not in ("unanswerable", "table")]
-    return {
-        cell: {name: share(records, cell, kinds=kinds, held_out=on) for name, on in PLACES.items()}
-        for cell in cells(records)
-        if cell in FOUR
-    }
+    places = {"seen documents": False, "held-out documents": True}
+    parts = {name: {"kinds": kinds, "held_out": on} for name, on in places.items()}
+    return _shares(records, [cell for cell in cells(records) if cell in FOUR], parts)
 
 
 def effects(records: Records) -> dict[str, Interval]:
@@ -164,8 +163,8 @@ def sums_up(gains: Mapping[str, Interval]) -> str:
 
 def behaviour_table(records: Records) -> str:
     """Return how the answers of each cell behave, as markdown."""
-    rows = [[cell, *(str(share(records, cell, metric) or "–") for metric in BEHAVIOUR)]
-            for cell in cells(records)]  # fmt: skip
+    found = _shares(records, cells(records), {metric: {"metric": metric} for metric in BEHAVIOUR})
+    rows = [[cell, *(str(x or "–") for x in row.values())] for cell, row in found.items()]
     return results.table(["cell", *BEHAVIOUR.values()], rows)
 
 
@@ -228,10 +227,9 @@ def general_table(run: Mapping) -> str:
 
 def four(records: Records) -> Shares:
     """Return right answers by reader and book; ``None`` where a cell is not recorded."""
-    return {
-        reader: {book: share(records, f"{reader}, {book}") for book in ("closed book", "RAG")}
-        for reader in ("base", "LoRA")
-    }
+    books = ("closed book", "RAG")
+    return {who: {book: share(records, f"{who}, {book}") for book in books}
+            for who in ("base", "LoRA")}  # fmt: skip
 
 
 def four_finding(rows: Mapping[str, Mapping[str, Interval | None]]) -> str:

@@ -12,14 +12,13 @@ from typing import Any
 import pandas as pd
 
 from labkit import results
-from labkit.bench import held_out, methods, step_times, training
-from labkit.bench.held_out import loss as loss
+from labkit.bench import methods, step_times, training
+from labkit.bench.held_out import loss, split  # noqa: F401
 from labkit.bench.methods import METHODS, tokens_per_s
 from labkit.claims.records import why_stale
+from labkit.classroom import reports
 from labkit.classroom.figures import ALL_PARTS, MemoryBar
 from labkit.classroom.reports import claims_table as claims_table
-from labkit.classroom.reports import origin
-from labkit.classroom.reports import recorded as recorded_run
 from labkit.hardware import GIB
 from labkit.measure import paired_difference
 from labkit.memory import MemoryPlan, ModelShape, StepConfig
@@ -71,19 +70,19 @@ class Comparison:
 
 def recorded(model: str) -> Comparison | None:
     """Return the recorded comparison, or ``None`` if there is none."""
-    run = recorded_run("methods", model)
-    return Comparison(run["figures"], f"recorded {origin(run)}", why_stale(run)) if run else None
+    run = reports.recorded("methods", model)
+    return Comparison(run["figures"], _origin(run), why_stale(run)) if run else None
 
 
 def knobs(model: str) -> Comparison | None:
     """Return the recorded runs of LoRA's knobs, by knob and setting, or ``None``."""
-    run = recorded_run("sweeps", model)
-    return Comparison(run["figures"]["knobs"], f"recorded {origin(run)}") if run else None
+    run = reports.recorded("sweeps", model)
+    return Comparison(run["figures"]["knobs"], _origin(run)) if run else None
 
 
 def examples(n_learn: int, n_kept: int) -> tuple[list[Example], list[Example]]:
     """Return examples of the course's own questions to learn from, and others to judge by."""
-    return held_out.split(n_learn, n_kept, open_course_store())
+    return split(n_learn, n_kept, open_course_store())
 
 
 def engines() -> str:
@@ -91,7 +90,7 @@ def engines() -> str:
     run = results.load(training.NAME)
     if run is None:
         return f"Not recorded yet. To record it (a quarter of an hour): {training.COMMAND}"
-    return f"{training.render(run['figures'])}\nrecorded {origin(run)}"
+    return f"{training.render(run['figures'])}\n{_origin(run)}"
 
 
 def live(runs: Mapping[str, TrainResult], kept_losses: Mapping[str, float]) -> Comparison:
@@ -200,7 +199,7 @@ def repair(comparison: Comparison) -> dict[str, float]:
         "NF4 + its own": ("qlora", "held_out_loss"),
     }
     found = {state: comparison.parts.get(who, {}).get(key) for state, (who, key) in states.items()}
-    return {state: loss for state, loss in found.items() if loss is not None}
+    return {state: kept for state, kept in found.items() if kept is not None}
 
 
 def repaired_share(comparison: Comparison) -> float | None:
@@ -320,6 +319,10 @@ def _measured(run: dict) -> Iterator[tuple[tuple, dict]]:
         if point["status"] == "measured" and plain and point["allocated_bytes"]:
             keys = ("method", "batch", "seq", "checkpointing")
             yield (point["model"], *(point["step"][key] for key in keys)), point
+
+
+def _origin(run: dict) -> str:
+    return f"recorded {reports.origin(run)}"
 
 
 def _mib(row: Mapping[str, Any]) -> str:
