@@ -109,14 +109,10 @@ def decide() -> Cases:
     each = 'Both differences of the combination lie above zero: "both".'
     adds = 'The combination adds nothing sure to RAG, and RAG surely helps: "RAG".'
     zero = "An interval that holds zero is not sure, however good its middle looks."
-    order = 'RAG is asked before LoRA: "RAG".'
+    order, none = 'RAG is asked before LoRA: "RAG".', 'Nothing is sure, so say "neither".'
     for about, changes, hint in (
         ("a combination that surely beats each", (sure, unsure, sure, sure), each),
-        (
-            "nothing that helps",
-            (unsure, loss, unsure, unsure),
-            'Nothing is sure, so say "neither".',
-        ),
+        ("nothing that helps", (unsure, loss, unsure, unsure), none),
         ("a combination that surely beats LoRA only", (sure, unsure, unsure, sure), adds),
         ("a combination that beats RAG on average only", (sure, unsure, likely, sure), zero),
         ("a combination that spoils RAG", (sure, unsure, loss, loss), "Below zero is a loss."),
