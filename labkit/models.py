@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labkit import catalogue, hardware, settings
+from labkit.catalogue import SMALL_MODEL as SMALL_MODEL
 from labkit.fetch import is_fetched, model_dir
 from labkit.measure import Device
 from labkit.types import Generation, Messages

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labkit.measure import bootstrap_mean
+from labkit.measure import bootstrap_mean as bootstrap_mean
 from labkit.types import BatchSearcher, Evidence, Hit, Interval, Question, Scorer
 
 

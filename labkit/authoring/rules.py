@@ -1,18 +1,22 @@
 """The anatomy of a lesson, as rules that a test can hold a notebook against.
 
 Knows: which parts a lesson has (question, abilities, setup, predictions, exercises, recap, claims),
-how long cells may be, and how many there are. Every finding is one sentence.
+how long cells may be, how many there are, and how many modules of labkit they may import. Every
+finding is one sentence.
 Does not know: whether the notebook is up to date or its outputs are clean (``notebooks``,
 ``outputs``), nor whether what it says is true.
 Used by ``notebooks``; no lesson calls it.
 """
 
+import ast
 import re
 from collections.abc import Iterator
 from itertools import takewhile
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+import labkit
 from labkit.authoring.source import code_cells, tags
 
 MAX_CODE_LINES = 25
@@ -25,6 +29,7 @@ SECTIONS = (4, 7)
 EXERCISES = (2, 4)
 ABILITIES = (3, 5)
 MAX_RECAP_POINTS = 5
+MAX_MODULES = 12
 _BULLET = re.compile(r"^\s*(?:[-*+]|\d+\.) ", re.M)
 _SHELL = re.compile(r"^\s*(?:!|%\w|%%\w|\?\w)", re.M)
 _EXERCISE = re.compile(r"^#{2,3} Exercise\b.*$", re.M)
@@ -63,7 +68,7 @@ def anatomy_faults(notebook: Any, *, name: str) -> list[str]:
     list of str
         One sentence a finding.
     """
-    parts = (_front_faults, _section_faults, _exercise_faults, _closing_faults)
+    parts = (_front_faults, _section_faults, _exercise_faults, _closing_faults, _import_faults)
     return [*_size_faults(notebook, name=name), *(f for part in parts for f in part(notebook))]
 
 
@@ -92,6 +97,30 @@ def check_calls(notebook: Any) -> list[tuple[int, Any]]:
 def count_code_lines(source: str) -> int:
     """Count the lines of a code cell that are not blank."""
     return sum(bool(line.strip()) for line in source.splitlines())
+
+
+def imported_modules(notebook: Any) -> set[str]:
+    """Return the modules of labkit that a lesson imports; the setup cell's own does not count.
+
+    ``from labkit import rag, store`` are two modules, ``from labkit.store import open_store`` one.
+    """
+    code = [c for c in notebook.cells if c.cell_type == "code" and "setup" not in tags(c)]
+    names: set[str] = set()
+    for cell in code:
+        plain = "" if _SHELL.search(cell.source) else cell.source
+        for node in ast.walk(ast.parse(plain)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {_module(name) for name in names if name.split(".")[0] == "labkit"}
+
+
+def _module(name: str) -> str:
+    """Return a name if it is a module's, else the module that holds it."""
+    place = Path(labkit.__file__).parents[1].joinpath(*name.split("."))
+    is_module = place.is_dir() or place.with_suffix(".py").is_file()
+    return name if is_module else name.rpartition(".")[0]
 
 
 def _code_faults(cell: Any) -> Iterator[str]:
@@ -198,3 +227,10 @@ def _closing_faults(notebook: Any) -> Iterator[str]:
     claims = _section(notebook, "Claims")
     if claims is None or not _TABLE.search(claims):
         yield "There is no '## Claims' with a table."
+
+
+def _import_faults(notebook: Any) -> Iterator[str]:
+    modules = imported_modules(notebook)
+    if len(modules) > MAX_MODULES:
+        told = ", ".join(sorted(modules))
+        yield f"The lesson imports {len(modules)} modules of labkit; at most {MAX_MODULES}: {told}."

@@ -1,1 +1,1 @@
-"""What only a lesson needs: exercise checks, figures, widgets, reports."""
+"""What only a lesson needs: its frame, exercise checks, figures, widgets, reports."""

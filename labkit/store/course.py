@@ -8,8 +8,8 @@ import hashlib
 from pathlib import Path
 
 from labkit import settings
-from labkit.embed import load_embedder
-from labkit.store import Store, open_store
+from labkit.embed import load_embedder as load_embedder
+from labkit.store.database import Store, open_store
 from labkit.types import Embedder
 
 

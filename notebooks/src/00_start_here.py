@@ -51,13 +51,13 @@
 # %%
 import time
 
-from labkit import hardware
+from labkit.classroom import lesson
 from labkit.classroom.checks import lesson_00 as check
 
 started = time.perf_counter()
-machine = hardware.detect()
-where = hardware.describe(machine)
-installed = hardware.versions()
+machine = lesson.detect()
+where = lesson.describe(machine)
+installed = lesson.versions()
 print(f"{where}; Python {installed['python']}, torch {installed['torch']}")
 
 # %% [markdown]
@@ -93,7 +93,7 @@ llm = models.load_language_model(catalogue.SMALL_MODEL)
 weights = list(llm.model.parameters())
 n_parameters = sum(weight.numel() for weight in weights)
 weight_bytes = sum(weight.numel() * weight.element_size() for weight in weights)
-print(f"{n_parameters / 1e6:.0f} million parameters, {weight_bytes / hardware.GIB:.2f} GiB")
+print(f"{n_parameters / 1e6:.0f} million parameters, {weight_bytes / lesson.GIB:.2f} GiB")
 
 # %% [markdown]
 # **Predict.** You are about to ask this model its first question. What will limit you on this
@@ -108,12 +108,9 @@ print(f"{n_parameters / 1e6:.0f} million parameters, {weight_bytes / hardware.GI
 # %%
 import textwrap
 
-from labkit import measure
-
-watch = measure.Stopwatch()
-with watch.stage("write"):
-    hello = llm.generate([{"role": "user", "content": "What does a wind turbine do?"}])
-pace = hello.n_new_tokens / watch.seconds["write"]
+clock = time.perf_counter()
+hello = llm.generate([{"role": "user", "content": "What does a wind turbine do?"}])
+pace = hello.n_new_tokens / (time.perf_counter() - clock)
 print(textwrap.fill(hello.text, 88))
 print(f"\nweights take {100 * weight_bytes / machine.ram_bytes:.1f} % of the memory")
 print(f"{hello.n_new_tokens} tokens at {pace:.1f} tokens per second")
@@ -163,9 +160,9 @@ def say(label: str, text: str) -> None:
 # %%
 from labkit import rag
 
-alone_watch = measure.Stopwatch()
-with alone_watch.stage("generate"):
-    alone = [rag.answer_closed_book([question.question], llm)[0].text for question in four]
+clock = time.perf_counter()
+alone = [rag.answer_closed_book([question.question], llm)[0].text for question in four]
+alone_s = time.perf_counter() - clock
 
 for question, text in zip(four, alone, strict=True):
     say("question", question.question)
@@ -191,9 +188,9 @@ for question, text in zip(four, alone, strict=True):
 # while; after that the database sees that nothing has changed.
 
 # %%
-from labkit.store import course as course_store
+from labkit.store import open_course_store
 
-store = course_store.open_course_store()
+store = open_course_store()
 print(f"{store.count()} passages are ready to be searched")
 
 # %% [markdown]
@@ -256,10 +253,8 @@ for hit in store.search(pressure.question, k=3):
 # judges another.
 
 # %%
-from labkit import evaluate, settings
-
-n_asked = 4 if settings.fast() else 12
-sample = evaluate.every_nth(list(questions.values()), n_asked)
+every, n_asked = list(questions.values()), 4 if lesson.fast() else 12
+sample = [every[i * len(every) // n_asked] for i in range(n_asked)]
 asked = [question.question for question in sample]
 print(f"{len(sample)} of {len(questions)} questions: {', '.join(q.kind for q in sample)}")
 
@@ -330,42 +325,26 @@ print(f"{len(read)} of those: the model gave it as its answer")
 # one of two where two are needed. Where there is no answer, there is no such page.
 
 # %%
-from labkit import results
+from labkit.classroom import reports
 
-files = {"model alone": "exam-base-", "with RAG": "exam-rag-"}
-recorded = {system: results.load(name + llm.name.lower()) for system, name in files.items()}
+recorded = reports.exams(llm.name, {"model alone": "base", "with RAG": "rag"})
 measured = {system: run for system, run in recorded.items() if run}
 for system, run in recorded.items():
     print(f"{system}: " + (f"recorded {run['date']}" if run else "not measured yet"))
 
 
 # %%
-def interval(share: dict | None) -> measure.Interval | None:
-    return measure.Interval(**share) if share else None
-
-
-def origin_of(run: dict) -> str:
-    return f"{run['date']}, {hardware.describe(hardware.Hardware(**run['hardware']))}"
-
-
-def by_kind(run: dict) -> dict:
-    shares = run["figures"]["by_kind"] | {"all": run["figures"]["exact_match"]}
-    return {kind: interval(share) for kind, share in shares.items()}
-
-
-# %%
 from IPython.display import display
 
-if len(measured) == len(files):
-    parts = {system: by_kind(run) for system, run in measured.items()}
-    pages = measured["with RAG"]["figures"]["retrieval"]["hybrid"]
-    parts["right page found"] = {kind: interval(pages[kind]["hit_at_1"]) for kind in pages}
+if len(measured) == len(recorded):
+    parts = {system: reports.by_kind(run) for system, run in measured.items()}
+    parts["right page found"] = reports.right_page_first(measured["with RAG"])
     finding = ", ".join(f"{name} {100 * part['all'].mean:.0f} %" for name, part in parts.items())
     axes = figures.bars(
         {kind: {name: parts[name].get(kind) for name in parts} for kind in (*exam.KINDS, "all")},
         title=f"The whole exam: {finding}",
         ylabel="share of questions (%)",
-        caption=f"95 % interval; {llm.name}; recorded {origin_of(measured['with RAG'])}",
+        caption=f"95 % interval; {llm.name}; recorded {reports.origin(measured['with RAG'])}",
     )
     display(axes.figure)
 else:
@@ -397,7 +376,7 @@ def mean_seconds(stage: str) -> float:
 
 
 with_rag = {stage: mean_seconds(stage) for stage in informed[0].seconds}
-bare = {"generate": alone_watch.seconds["generate"] / len(four)}
+bare = {"generate": alone_s / len(four)}
 share_of_model = with_rag["generate"] / sum(with_rag.values())
 print(f"model alone {sum(bare.values()):.2f} s, with RAG {sum(with_rag.values()):.2f} s an answer")
 
@@ -410,9 +389,9 @@ figures.stacked(
 ).figure
 
 # %%
-peak_bytes = measure.peak_rss_bytes()
-print(f"peak memory of this notebook: {peak_bytes / hardware.GIB:.1f} GiB")
-print(f"of which weights of the writer: {weight_bytes / hardware.GIB:.1f} GiB")
+peak_bytes = lesson.peak_rss_bytes()
+print(f"peak memory of this notebook: {peak_bytes / lesson.GIB:.1f} GiB")
+print(f"of which weights of the writer: {weight_bytes / lesson.GIB:.1f} GiB")
 
 # %% [markdown]
 # **Explain.** The answer is (b). Searching is cheap at this size; lesson 03 asks what happens with
@@ -552,27 +531,15 @@ else:
 # %%
 from IPython.display import Markdown
 
-
-def claim_row(claim: str, metric: str, found: dict, origin: str, how: str) -> list[str]:
-    shares = "; ".join(f"{system} {share or '–'}" for system, share in found.items())
-    return [claim, metric.replace("_", " "), shares, origin, how]
-
-
-# %%
-rows = []
+rows, now = [], f"{time.strftime('%Y-%m-%d')}, {where}"
 for claim, metric in (("C1", "exact_match"), ("C5", "wrong_but_confident")):
     live = {name: answer_metrics.average(scores, metric) for name, scores in marks.items()}
-    rows.append(claim_row(claim, metric, live, f"{time.strftime('%Y-%m-%d')}, {where}", "measured"))
+    rows.append((claim, metric, live, now, "measured"))
     for system, run in measured.items():
-        past = {system: interval(run["figures"][metric])}
-        rows.append(claim_row(claim, metric, past, origin_of(run), "recorded"))
-header = ["claim", "measure", "result, 95 % interval", "date and hardware", "how"]
-Markdown(results.table(header, rows))
+        past = {system: reports.share(run, metric)}
+        rows.append((claim, metric, past, reports.origin(run), "recorded"))
+Markdown(reports.exam_table(rows))
 
 # %%
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")
-times = results.load("lesson-times")
-recorded_s = times["figures"]["lesson_s"].get("00_start_here") if times else None
-print(
-    f"Recorded on quiet cores: {recorded_s:.0f} s" if recorded_s else "Recorded: not measured yet"
-)
+print(reports.usual_time("00_start_here"))

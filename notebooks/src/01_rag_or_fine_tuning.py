@@ -49,12 +49,12 @@
 # %%
 import time
 
-from labkit import hardware
+from labkit.classroom import lesson
 from labkit.classroom.checks import lesson_01 as check
 
 started = time.perf_counter()
-where = hardware.describe(hardware.detect())
-versions = hardware.versions()
+where = lesson.describe(lesson.detect())
+versions = lesson.versions()
 print(f"{where}; torch {versions['torch']}, transformers {versions['transformers']}")
 
 # %% [markdown]
@@ -166,10 +166,10 @@ check.is_right(is_right)
 # - c) the right value now and then: turbines are alike
 
 # %%
-from labkit import catalogue, models, rag, settings
+from labkit import models, rag
 
-llm = models.load_language_model(catalogue.SMALL_MODEL)
-asked = [first_of_kind[kind] for kind in exam.KINDS][: 2 if settings.fast() else 6]
+llm = models.load_language_model(models.SMALL_MODEL)
+asked = [first_of_kind[kind] for kind in exam.KINDS][: 2 if lesson.fast() else 6]
 print(f"{llm.name} will answer {len(asked)} questions, without any papers")
 
 # %%
@@ -184,13 +184,12 @@ for question, generation in zip(asked, live, strict=True):
 # A few answers are an anecdote. Here is the whole exam, asked once and recorded.
 
 # %%
-from labkit import results
-from labkit.types import Interval
+from labkit.classroom import reports
 
-sat = results.load(f"exam-base-{llm.name.lower()}")
+sat = reports.exams(llm.name)["closed book"]
 answers = sat["figures"]["answers"]
 for measure in ("exact_match", "wrong_but_confident", "abstention_recall"):
-    print(f"{measure.replace('_', ' '):20} {Interval.of(sat['figures'][measure])}")
+    print(f"{measure.replace('_', ' '):20} {reports.share(sat, measure)}")
 print(f"{len(answers)} questions, recorded {sat['date']}: {sat['config']['command']}")
 
 # %% [markdown]
@@ -200,7 +199,7 @@ print(f"{len(answers)} questions, recorded {sat['date']}: {sat['config']['comman
 # %%
 from labkit.corpus import read_documents
 
-folders = [settings.data_dir() / name for name in ("documents", "tables")]
+folders = [lesson.data_dir() / name for name in ("documents", "tables")]
 documents = list(read_documents(folders, unreadable=[]))
 papers = set().union(*(answer_metrics.numbers_in(document.text) for document in documents))
 made_of = answer_metrics.count_answers(questions, answers, papers)
@@ -307,10 +306,10 @@ figures.lines(
 # %%
 from IPython.display import Markdown, display
 
-from labkit.claims import bets, verdicts
+from labkit.claims import bets
 
-records = verdicts.load_records()
-judged = verdicts.judge_all(records)
+records = reports.load_records()
+judged = reports.judge_all(records)
 Markdown(bets.table(bets.load(), judged, reveal=False))
 
 # %% [markdown]
@@ -332,12 +331,12 @@ kept = bets.place(my_bets)
 print(Counter(kept.values()))
 
 # %%
-from labkit.classroom.widgets import decide as widgets_decide
+from labkit.classroom import widgets
 
-if settings.static():
+if lesson.static():
     print("In a live notebook you can also click your bets together here.")
 else:
-    display(widgets_decide.bets_box(judged))
+    display(widgets.bets_box(judged))
 
 # %% [markdown]
 # Without giving away which: this is where the verdicts stand, from what is recorded so far.
@@ -365,10 +364,9 @@ say("verdict", c1.in_words)
 # this size.
 
 # %%
-from labkit.claims import records as verdict_records
-
+rag_exam, closed_book = "exam-rag-{model}", "exam-base-{model}"
 gains = {
-    kind: records.difference(verdict_records.RAG, verdict_records.BASE, "exact_match", kinds=[kind])
+    kind: records.difference(rag_exam, closed_book, "exact_match", kinds=[kind])
     for kind in exam.KINDS
 }
 n_sure = sum(gain.low > 0 for gain in gains.values())
@@ -486,10 +484,10 @@ for name, case in cases.items():
 # own case; the box asks the same function.
 
 # %%
-if settings.static():
+if lesson.static():
     print("In a live notebook a box asks about your case here.")
 else:
-    display(widgets_decide.decision_box(records, case=nordvind))
+    display(widgets.decision_box(records, case=nordvind))
 
 # %% [markdown]
 # ## 5 The board
@@ -503,18 +501,14 @@ else:
 # - c) more: it also knows things
 
 # %%
-from labkit.claims import leaderboard
-
 runs = [
     run
-    for run in results.leaderboard()
+    for run in reports.leaderboard()
     if run["config"]["system"] in ("base", "rag") and run["config"]["model"] == llm.name
 ]
 measures = {"exact_match": "right", "wrong_but_confident": "wrong but confident"}
 shares = {
-    leaderboard.name_of(run): {
-        name: Interval.of(run["figures"][key]) for key, name in measures.items()
-    }
+    reports.name_of(run): {name: reports.share(run, key) for key, name in measures.items()}
     for run in runs
 }
 first, *_, last = shares
@@ -527,10 +521,10 @@ figures.dots(
 ).figure
 
 # %%
-found = Interval.of(runs[0]["figures"]["retrieval"]["hybrid"]["all"]["hit_at_1"])
-best = Interval.of(runs[0]["figures"]["exact_match"])
+found = reports.right_page_first(runs[0])["all"]
+best = reports.share(runs[0])
 print(f"right page first: {found}; answered rightly: {best}")
-print(leaderboard.in_words(runs))
+print(reports.in_words(runs))
 
 # %% [markdown]
 # **Explain.** (b). Finding and reading are two skills, and this reader is weak. What you see is the gap that the
@@ -572,16 +566,12 @@ print(leaderboard.in_words(runs))
 # | C5 | RAG lets you find the source and reduces hallucination | lessons 05 and 09 |
 
 # %%
-header = ["claim", "measure", "result, 95 % interval", "recorded", "how"]
 rows = [
-    [claim, measure.replace("_", " "), f"closed book {Interval.of(sat['figures'][measure])}",
-     f"{sat['date']}, {hardware.describe(hardware.Hardware(**sat['hardware']))}", "recorded"]
+    (claim, measure, {"closed book": reports.share(sat, measure)}, reports.origin(sat), "recorded")
     for claim, measure in (("C1", "exact_match"), ("C5", "wrong_but_confident"))
-]  # fmt: skip
-Markdown(results.table(header, rows))
+]
+Markdown(reports.exam_table(rows, when="recorded"))
 
 # %%
-from labkit.measure import peak_rss_bytes
-
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")
-print(f"Peak memory of this process: {peak_rss_bytes() / hardware.GIB:.1f} GiB.")
+print(f"Peak memory of this process: {lesson.peak_rss_bytes() / lesson.GIB:.1f} GiB.")

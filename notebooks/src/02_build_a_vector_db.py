@@ -298,7 +298,7 @@ for place, name in ((0, "turbine type"), (1, "subsystem")):
 # same questions and compare every hit and every score.
 
 # %%
-from labkit.store.course import open_course_store
+from labkit.store import open_course_store
 
 store = open_course_store(embedder)
 probes = [question.question for question in exam.values()][:20]
@@ -824,7 +824,7 @@ print("documents without a turbine column:", *sorted(no_turbine))
 # %%
 from IPython.display import HTML, display
 
-from labkit.classroom.widgets import explore as widgets
+from labkit.classroom import widgets
 
 hum = "My hydraulic power unit hums, is that normal?"
 display(HTML(widgets.hits_table(store.search(hum, k=3))))

@@ -50,23 +50,21 @@
 import re
 import time
 
-from labkit import hardware
+from labkit.classroom import lesson
 from labkit.classroom.checks import lesson_04 as check
 
 started = time.perf_counter()
-machine = hardware.detect()
-where = hardware.describe(machine)
-installed = hardware.versions()
+where = lesson.describe(lesson.detect())
+installed = lesson.versions()
 print(f"{where}; torch {installed['torch']}, transformers {installed['transformers']}")
 
 # %%
-from labkit import catalogue, exam, models, rag, settings
-from labkit.embed import load_embedder
-from labkit.store.course import open_course_store
+from labkit import exam, models, rag
+from labkit.store import load_embedder, open_course_store
 
 embedder = load_embedder()
 store = open_course_store(embedder)
-llm = models.load_language_model(catalogue.SMALL_MODEL)
+llm = models.load_language_model(models.SMALL_MODEL)
 train = exam.load_exam("train")
 print(f"{store.count()} chunks to search; {llm.name} will write")
 
@@ -85,7 +83,7 @@ print(f"{store.count()} chunks to search; {llm.name} will write")
 # %%
 from labkit import corpus
 
-folder = settings.data_dir() / "documents"
+folder = lesson.data_dir() / "documents"
 documents = {d.id: d for d in corpus.read_documents(folder, unreadable=[])}
 proofs = {(e.document, e.quote) for q in train for e in q.evidence if e.document in documents}
 length = sum(len(quote) for _, quote in proofs) / len(proofs)
@@ -172,7 +170,7 @@ print(f"corpus.chunk_document:    {share_whole(by_labkit):.1%}")
 # The title and the heading know. Does it help to embed them with the text?
 
 # %%
-endings = "PIT" if settings.fast() else ("PIT", "YAW", "GBX", "GEN", "HYD", "MBR", "CNV")
+endings = "PIT" if lesson.fast() else ("PIT", "YAW", "GBX", "GEN", "HYD", "MBR", "CNV")
 manuals = [d for name, d in documents.items() if name.startswith("SM") and name.endswith(endings)]
 chunks = [chunk for manual in manuals for chunk in corpus.chunk_document(manual)]
 ids = {manual.id for manual in manuals}
@@ -180,7 +178,7 @@ asked = [q for q in train if q.kind == "lookup" and {e.document for e in q.evide
 print(f"{len(chunks)} chunks of {len(manuals)} manuals, {len(asked)} lookup questions about them")
 
 # %%
-from labkit import measure, retrieval_metrics
+from labkit import retrieval_metrics
 
 holds = retrieval_metrics.holds_evidence
 queries = embedder.encode_queries([q.question for q in asked])
@@ -189,7 +187,8 @@ for name in ("text", "passage"):
     best = [chunks[i] for i in (queries @ vectors.T).argmax(axis=1)]
     proven = [float(holds(c, q.evidence[0])) for c, q in zip(best, asked, strict=True)]
     first = f"{sum(proven[:30]):.0f} of the first {len(proven[:30])}"
-    print(f"{name:8} nearest chunk holds the proof: {measure.bootstrap_mean(proven)}; {first}")
+    share = retrieval_metrics.bootstrap_mean(proven)
+    print(f"{name:8} nearest chunk holds the proof: {share}; {first}")
 
 # %% [markdown]
 # *Passage* is title, heading and text. The heading path names the machine, and so does the question.
@@ -226,7 +225,7 @@ print(f"\nRight answer: {case.answer}")
 # How many passages must you take until the proof is among them?
 
 # %%
-pool = train[:: 6 if settings.fast() else 1]
+pool = train[:: 6 if lesson.fast() else 1]
 deep = store.search_many([q.question for q in pool], k=10, mode=rag.DEFAULTS.mode)
 answerable = [(q, found) for q, found in zip(pool, deep, strict=True) if q.evidence]
 relevant = [(q.kind, retrieval_metrics.relevance(q, found)) for q, found in answerable]
@@ -316,7 +315,7 @@ assert all(same)
 # %%
 budget = rag.DEFAULTS.max_prompt_tokens
 ten = store.search(case.question, k=10, mode=rag.DEFAULTS.mode)
-print(f"labkit's choice for {llm.name}: k = {catalogue.passages_for(llm.name)}")
+print(f"labkit's choice for {llm.name}: k = {rag.DEFAULTS.k}")
 for k in (1, 3, 5, 10):
     n = llm.count_tokens(llm.prompt_text(messages_by_hand(case.question, ten[:k])))
     kept = rag.fit_to_budget(case.question, ten[:k], llm, max_prompt_tokens=budget)
@@ -373,7 +372,7 @@ check.build_prompt(build_prompt)
 # %%
 from labkit import answer_metrics
 
-n_new, n_few = (24, 1) if settings.fast() else (rag.DEFAULTS.max_new_tokens, 16)
+n_new, n_few = (24, 1) if lesson.fast() else (rag.DEFAULTS.max_new_tokens, 16)
 
 
 def ask(question, shown):
@@ -562,8 +561,8 @@ check.accept_citations(accept_citations)
 # Commit to one before you run.
 
 # %%
-strangers = [q.question for q in train if not q.evidence][:: 60 if settings.fast() else 8]
-config = rag.RagConfig(k=catalogue.passages_for(llm.name), max_new_tokens=n_new)
+strangers = [q.question for q in train if not q.evidence][:: 60 if lesson.fast() else 8]
+config = rag.RagConfig(max_new_tokens=n_new)
 replies = rag.answer_batch(strangers, store, llm, config=config)
 print(f"{sum(r.abstained for r in replies)} of {len(replies)} get: {exam.ABSTENTION}\n")
 for reply in replies[:4]:
@@ -611,7 +610,7 @@ figures.lines(
 # training questions. The test questions say what it is worth.
 
 # %%
-test = exam.load_exam("test")[:: 6 if settings.fast() else 1]
+test = exam.load_exam("test")[:: 6 if lesson.fast() else 1]
 near = store.search_many([q.question for q in test], k=1, mode="vector")
 values, flags = [found[0].score for found in near], [bool(q.evidence) for q in test]
 refused, fooled = retrieval_metrics.threshold_errors(values, flags, threshold)
@@ -668,36 +667,28 @@ check.choose_threshold(choose_threshold)
 # Commit to one before you run.
 
 # %%
-from labkit import evaluate, results
+from labkit.classroom import reports
 
-n_sample, live, recorded = 2 if settings.fast() else 16, {}, {}
-for name, system in (("closed book", "base"), ("RAG", "rag")):
-    live[name] = evaluate.sit(system, limit=n_sample, store=store, llm=llm)
-    recorded[name] = results.load(f"exam-{system}-{llm.name.lower()}")
-
+n_sample = 2 if lesson.fast() else 16
+live = reports.live_exams(n_sample, store=store, llm=llm)
+recorded = reports.exams(llm.name)
 
 # %%
-def interval(share):
-    return measure.Interval(**share) if share else None
-
-
 for name, run in recorded.items():
-    now = interval(live[name]["figures"]["exact_match"])
-    whole = interval(run["figures"]["exact_match"]) if run else None
+    now, whole = reports.share(live[name]), reports.share(run)
     past = f"{whole} of {whole.n}" if whole else "not measured yet"
     print(f"{name:11}  right now: {now} of {now.n};  recorded: {past}")
 runs, origin = live, f"live sample of {n_sample}, {today}, {where}"
 if all(recorded.values()):
-    there = hardware.describe(hardware.Hardware(**recorded["RAG"]["hardware"]))
-    runs, origin = recorded, f"recorded {recorded['RAG']['date']}, {there}"
+    runs, origin = recorded, f"recorded {reports.origin(recorded['RAG'])}"
 print(f"From here on: {origin}")
 
 # %%
-share = {name: run["figures"]["exact_match"]["mean"] for name, run in runs.items()}
-kinds_sat = {name: run["figures"]["by_kind"] for name, run in runs.items()}
+kinds_sat = {name: reports.by_kind(run) for name, run in runs.items()}
+closed_book, with_rag = (kinds_sat[who]["all"].mean for who in ("closed book", "RAG"))
 figures.bars(
-    {kind: {who: interval(kinds_sat[who].get(kind)) for who in runs} for kind in exam.KINDS},
-    title=f"Right answers: {share['closed book']:.0%} closed book, {share['RAG']:.0%} with RAG",
+    {kind: {who: kinds_sat[who].get(kind) for who in runs} for kind in exam.KINDS},
+    title=f"Right answers: {closed_book:.0%} closed book, {with_rag:.0%} with RAG",
     ylabel="questions answered right (%)",
     caption=origin,
 ).figure
@@ -745,9 +736,9 @@ figures.stacked(
 # %%
 from IPython.display import HTML
 
-from labkit.classroom.widgets import explore as widgets
+from labkit.classroom import widgets
 
-if settings.static():
+if lesson.static():
     shown_here = HTML(widgets.answer_card(rag.answer(case.question, store, llm, config=config)))
 else:
     shown_here = widgets.ask_box(store, llm, question=case.question)
@@ -792,16 +783,11 @@ how = "recorded" if runs is recorded else f"measured, {n_sample} questions"
 measures = (("C1", "exact_match"), ("C5", "wrong_but_confident"), ("C5", "citation_precision"))
 rows = []
 for claim, name in (*measures, ("C5", "abstention_recall")):
-    found = [f"{who} {interval(run['figures'][name]) or '–'}" for who, run in runs.items()]
-    rows.append([claim, name.replace("_", " "), "; ".join(found), origin, how])
-header = ["claim", "measure", "result, 95 % interval", "date and hardware", "how"]
-Markdown(results.table(header, rows))
+    found = {who: reports.share(run, name) for who, run in runs.items()}
+    rows.append((claim, name, found, origin, how))
+Markdown(reports.exam_table(rows))
 
 # %%
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")
-print(f"Peak memory of this process: {measure.peak_rss_bytes() / hardware.GIB:.1f} GiB.")
-times = results.load("lesson-times")
-recorded_s = times["figures"]["lesson_s"].get("04_rag_loop") if times else None
-print(
-    f"Recorded on quiet cores: {recorded_s:.0f} s" if recorded_s else "Recorded: not measured yet"
-)
+print(f"Peak memory of this process: {lesson.peak_rss_bytes() / lesson.GIB:.1f} GiB.")
+print(reports.usual_time("04_rag_loop"))

@@ -49,23 +49,22 @@
 # %%
 import time
 
-from labkit import hardware
+from labkit.classroom import lesson
 from labkit.classroom.checks import lesson_05 as check
 
 started = time.perf_counter()
-where, today = hardware.describe(hardware.detect()), time.strftime("%Y-%m-%d")
-versions = hardware.versions()
+where, today = lesson.describe(lesson.detect()), time.strftime("%Y-%m-%d")
+versions = lesson.versions()
 print(f"{where}; torch {versions['torch']}, lancedb {versions['lancedb']}")
 
 # %%
-from labkit import answer_metrics, catalogue, exam, models, settings
-from labkit.embed import load_embedder
-from labkit.store.course import open_course_store
+from labkit import answer_metrics, exam, models
+from labkit.store import load_embedder, open_course_store
 
 embedder = load_embedder()
 store = open_course_store(embedder)
-llm = models.load_language_model(catalogue.SMALL_MODEL)
-few = 6 if settings.fast() else 1
+llm = models.load_language_model(models.SMALL_MODEL)
+few = 6 if lesson.fast() else 1
 test = [q for q in exam.load_exam("test") if q.evidence][::few]
 print(f"{store.count()} chunks; {len(test)} answerable test questions")
 
@@ -320,12 +319,10 @@ figures.forest(
 # Two comparisons deserve their own line: is hybrid search with headings better than vector search?
 
 # %%
-from labkit.bench import rag as bench_rag
-
 pairs = [("hybrid", "vector"), ("hybrid", "vector, no headings"), ("linear", "vector")]
 pairs += [("hybrid", "hybrid, no headings"), ("vector", "vector, no headings")]
 for one, other in (pair for pair in pairs if set(pair) <= board.rows.keys()):
-    gap = bench_rag.compare(board.rows[one], board.rows[other])
+    gap = rag_report.compare(board.rows[one], board.rows[other])
     print(f"{one} − {other}: {measure.Interval.of(gap).in_points()}, p = {gap['p']:.4f}")
 
 # %% [markdown]
@@ -430,7 +427,7 @@ figures.heat(
 # %%
 from labkit import corpus
 
-papers = [settings.data_dir() / name for name in ("documents", "tables")]
+papers = [lesson.data_dir() / name for name in ("documents", "tables")]
 documents = {d.id: d for d in corpus.read_documents(papers, unreadable=[])}
 asked_of = zip(test, hits["hybrid"], marks["hybrid"], strict=True)
 failed = [(q, found[0]) for q, found, m in asked_of if not m[0]]
@@ -481,14 +478,14 @@ workshop = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 inbox = Path(workshop.name) / "papers"
 inbox.mkdir()
 for name in ("SM-90-PIT", "SM-117-PIT", "SM-140-PIT"):
-    shutil.copy(settings.data_dir() / "documents" / "manuals" / f"{name}.md", inbox)
+    shutil.copy(lesson.data_dir() / "documents" / "manuals" / f"{name}.md", inbox)
 small = open_store(Path(workshop.name) / "db", embedder)
 first_report = small.ingest(inbox)
 small.tag("before")
 print(f"{first_report.chunks_embedded} chunks in {first_report.wall_s:.1f} s")
 
 # %%
-shutil.copy(settings.data_dir() / "documents" / "bulletins" / "SB-2019-04.md", inbox)
+shutil.copy(lesson.data_dir() / "documents" / "bulletins" / "SB-2019-04.md", inbox)
 report = small.ingest(inbox)
 print(f"{report.added} new, {report.unchanged} unchanged, {report.wall_s:.2f} s")
 grease = "How much grease does each NV-90 pitch bearing take?"
@@ -549,15 +546,12 @@ check.newer_wins(newer_wins)
 # blind. The careful one uses what the training questions chose.
 
 # %%
-from labkit import results
-from labkit.bench import updates as bench_updates
-
 deep = store.search_many(asked, k=20, mode="hybrid")
-updates = results.load(f"updates-{llm.name.lower()}")
+updates = rag_report.recorded("updates", llm.name)
 careful = updates["figures"]["min_overlap"] if updates else 0.35
 for name, share in (("blind", 0.0), ("careful", careful)):
     ruled = [rerank.newer_wins(found, min_overlap=share) for found in deep]
-    for kind, row in bench_updates.rule_by_kind(test, deep, ruled).items():
+    for kind, row in rag_report.rule_by_kind(test, deep, ruled).items():
         if kind in ("updated", "lookup", "all"):
             print(f"{name:8} {kind:8} hit@1 {row['difference']['mean']:+.0%}, p = {row['p']:.4f}")
 
@@ -576,7 +570,7 @@ if updates:
     print(f"{n_new} bulletins, {changed['bulletins']['n_chunks']} chunks: {seconds:.1f} s")
     print(f"old version gives the old hits: {changed['old_version_gives_old_hits']}")
 else:
-    print(f"not recorded yet; run: {bench_updates.COMMAND}. Retrieval alone, live:")
+    print("not recorded yet; run: python -m labkit bench updates. Retrieval alone, live:")
 
 # %%
 states = rag_report.update_states(updates, right["hybrid"])
@@ -600,19 +594,18 @@ figures.bars(
 # how many hold the proof (*precision*)? Of the documents that hold it, how many were cited (*recall*)?
 
 # %%
-sat = results.load(f"exam-rag-{llm.name.lower()}")
-if sat is None:
-    from labkit import evaluate
-
+exams = rag_report.exams(llm.name)
+if exams["RAG"] is None:
     print("not recorded yet; run: python -m labkit exam --system rag. A live sample stands in.")
-    sat = evaluate.sit("rag", limit=4, store=store, llm=llm)
+    exams |= rag_report.live_exams(4, {"RAG": "rag"}, store=store, llm=llm)
+sat = exams["RAG"]
 answers = {row["id"]: row for row in sat["figures"]["answers"]}
 sat_questions = [q for q in exam.load_exam("test") if q.id in answers]
 
 # %%
 for name in ("citation_precision", "citation_recall", "wrong_but_confident"):
-    share = sat["figures"][name]
-    print(name, f"{measure.Interval.of(share)} of {share['n']}" if share else "nothing to judge")
+    share = rag_report.share(sat, name)
+    print(name, f"{share} of {share.n}" if share else "nothing to judge")
 for cites in (True, False):
     group = [r["exact_match"] for r in answers.values() if bool(r["cited"]) is cites]
     print(f"with a citation: {cites!s:5} {len(group):4} answers, right {np.mean(group or [0]):.0%}")
@@ -699,29 +692,27 @@ for name, silent in (("as recorded", set()), ("with threshold", refused)):
 # - c) the false answer
 
 # %%
-from labkit.bench import injection as bench_injection
-
 lookups = [q for q in exam.load_exam("test") if q.kind == "lookup"]
-victims = lookups[:: 60 if settings.fast() else 16]
-print(bench_injection.planted_text(victims[0].question, "forged fact"))
-planted = Path(workshop.name) / bench_injection.PLANTED
+victims = lookups[:: 60 if lesson.fast() else 16]
+print(rag_report.planted_text(victims[0].question, "forged fact"))
+planted = Path(workshop.name) / rag_report.PLANTED
 planted.mkdir()
 for q in victims:
-    text = bench_injection.planted_text(q.question, "forged fact")
-    (planted / f"{bench_injection.PLANTED}-{q.id}.md").write_text(text, encoding="utf-8")
+    text = rag_report.planted_text(q.question, "forged fact")
+    (planted / f"{rag_report.PLANTED}-{q.id}.md").write_text(text, encoding="utf-8")
 small.ingest([inbox, planted])
 bait = small.search_many([q.question for q in victims], k=1)
 
 # %%
-n_tokens = 16 if settings.fast() else 48
+n_tokens = 16 if lesson.fast() else 48
 live = []
 for prompt in ("raw", "delimited"):
-    live += bench_injection.ask(
+    live += rag_report.ask(
         victims, bait, llm, attack="forged fact", prompt=prompt, max_new_tokens=n_tokens
     )
 for attempt in live[:: len(victims)]:
     print(f"{attempt.prompt}: {textwrap.shorten(attempt.text, 150)}")
-for name, row in bench_injection.rates(live).items():
+for name, row in rag_report.rates(live).items():
     print(f"{name}: {row['obeyed']['mean']:.0%} of {len(victims)} obey")
 
 # %% [markdown]
@@ -730,8 +721,8 @@ for name, row in bench_injection.rates(live).items():
 # (*backed*)? And does it stand if uploads do not count as sources (*trusted*)?
 
 # %%
-attacks = results.load(f"injection-{llm.name.lower()}")
-rates = attacks["figures"]["rates"] if attacks else bench_injection.rates(live)
+attacks = rag_report.recorded("injection", llm.name)
+rates = attacks["figures"]["rates"] if attacks else rag_report.rates(live)
 if not attacks:
     print("not recorded yet; run: python -m labkit bench injection. The live sample stands in.")
 shares = rag_report.attack_shares(rates)
@@ -786,12 +777,9 @@ figures.bars(
 # | C7 | A vector database searches by similarity, and is what makes RAG work | here |
 
 # %%
-from labkit.classroom.reports import claims_table
-
-exams = {"closed book": results.load(f"exam-base-{llm.name.lower()}"), "RAG": sat}
-Markdown(claims_table(rag_report.claims(board, exams, updates)))
+Markdown(rag_report.claims(board, exams, updates))
 
 # %%
 workshop.cleanup()
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")
-print(f"Peak memory of this process: {measure.peak_rss_bytes() / hardware.GIB:.1f} GiB.")
+print(f"Peak memory of this process: {lesson.peak_rss_bytes() / lesson.GIB:.1f} GiB.")

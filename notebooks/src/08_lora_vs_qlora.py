@@ -53,17 +53,17 @@ import warnings
 
 import torch
 
-from labkit import catalogue, hardware, settings
+from labkit import catalogue
+from labkit.classroom import lesson
 from labkit.classroom.checks import lesson_08 as check
-from labkit.planner import fit
 
 started = time.perf_counter()
 today = time.strftime("%Y-%m-%d")
 torch.manual_seed(0)
 warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers in an old way
-machine = hardware.detect()
-where = hardware.describe(machine)
-installed = hardware.versions()
+machine = lesson.detect()
+where = lesson.describe(machine)
+installed = lesson.versions()
 print(f"{where}; torch {installed['torch']}, transformers {installed['transformers']}")
 
 # %% [markdown]
@@ -71,7 +71,6 @@ print(f"{where}; torch {installed['torch']}, transformers {installed['transforme
 # figure says which of the two it shows. If nothing is recorded, your live runs stand in.
 
 # %%
-from labkit.classroom.reports import claims_table
 from labkit.classroom.reports import methods as methods_report
 
 MODEL = catalogue.SMALL_MODEL
@@ -87,13 +86,9 @@ print(f"Full, LoRA, QLoRA: {record.origin}." if record else NOT_YET)
 # closed.
 
 # %%
-from labkit import exam
-from labkit.bench import held_out
-from labkit.store.course import open_course_store
-
-n_learn, n_kept = (4, 2) if settings.fast() else (24, 8)
-learn, kept = held_out.split(n_learn, n_kept, open_course_store())
-shown = next((e for e in learn if e.answer != exam.ABSTENTION), learn[0])
+n_learn, n_kept = (4, 2) if lesson.fast() else (24, 8)
+learn, kept = methods_report.examples(n_learn, n_kept)
+shown = next((e for e in learn if not e.answer.startswith("Not documented")), learn[0])
 print(shown.messages[-1]["content"])
 print(f"\nto learn: {shown.answer}")
 
@@ -123,7 +118,7 @@ for method in METHODS:
 def load(method):
     config = replace(PLAN, method=method)
     llm = train.load_base(config, train.precision(method, machine))
-    if settings.fast():  # a torso, for tests
+    if lesson.fast():  # a torso, for tests
         llm.model.model.layers = llm.model.model.layers[:2]
     return llm, config
 
@@ -187,18 +182,18 @@ check.real_tokens_per_s(real_tokens_per_s)
 # %%
 import tempfile
 
-from labkit.classroom.widgets import explore as widgets
+from labkit.classroom import widgets
 
 workshop = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
 runs, losses = {}, {}
 for method in METHODS:
     llm, config = load(method)
     if method != "full":
-        losses["base" if method == "lora" else "nf4"] = held_out.loss(llm, kept)
-    show = None if settings.static() else widgets.live_loss()
+        losses["base" if method == "lora" else "nf4"] = methods_report.loss(llm, kept)
+    show = None if lesson.static() else widgets.live_loss()
     out = pathlib.Path(workshop.name) / method
     runs[method] = train.train(learn, out, config, base=llm, on_step=show)
-    losses[method] = held_out.loss(llm, kept)
+    losses[method] = methods_report.loss(llm, kept)
 
 # %%
 from IPython.display import Markdown, display
@@ -256,15 +251,7 @@ figures.losses(losses_of, seconds=seconds_of, window=4, title=title, caption=lab
 # each. *Recomputed* means with checkpointing, which TRL turns on by default.
 
 # %%
-from labkit import results
-from labkit.bench import training as bench_training
-
-stock = results.load(bench_training.NAME)
-if stock:
-    print(bench_training.render(stock["figures"]))
-    print(f"recorded {stock['date']}, {hardware.describe(hardware.Hardware(**stock['hardware']))}")
-else:
-    print(f"Not recorded yet. To record it (a quarter of an hour): {bench_training.COMMAND}")
+print(methods_report.engines())
 
 # %% [markdown]
 # Read the losses first: where those of a step differ by more than rounding, the engines do not train the same, and
@@ -280,10 +267,9 @@ else:
 
 # %%
 from labkit import memory
-from labkit.planner import shapes
 
-small = shapes.shape(MODEL)
-if settings.fast():
+small = methods_report.shape(MODEL)
+if lesson.fast():
     small = replace(small, n_layers=2)
 step = memory.StepConfig(batch=4, seq=512)
 n_base = small.n_parameters()
@@ -343,8 +329,8 @@ figures.memory_parts(
 # %%
 for checkpointing in (False, True):
     options = {"checkpointing": checkpointing, "answer_tokens": 128}
-    plans = {m: fit.predict(small, replace(step, method=m, **options)) for m in METHODS}
-    told = ", ".join(f"{m} {plan.peak_bytes / hardware.GIB:.2f} GiB" for m, plan in plans.items())
+    plans = methods_report.predicted(small, replace(step, **options))
+    told = ", ".join(f"{m} {plan.peak_bytes / lesson.GIB:.2f} GiB" for m, plan in plans.items())
     print(f"logits for the answers only, checkpointing {'on ' if checkpointing else 'off'}: {told}")
 
 # %% [markdown]
@@ -372,7 +358,7 @@ for name, of in (record.trained if record else {}).items():
     exact = record.exact_peaks.get(name)
     if exact:
         kept_back = of["peak_above_imports_bytes"] - exact
-        print(f"{name:6} {kept_back / hardware.GIB:5.2f} GiB more as it usually runs")
+        print(f"{name:6} {kept_back / lesson.GIB:5.2f} GiB more as it usually runs")
 print("Linux (glibc): MALLOC_MMAP_THRESHOLD_=1048576 gives freed blocks back, and costs some time.")
 
 # %% [markdown]
@@ -389,13 +375,13 @@ print("Linux (glibc): MALLOC_MMAP_THRESHOLD_=1048576 gives freed blocks back, an
 # - c) nearly all of it, as on the small model
 
 # %%
-phi = shapes.shape(catalogue.GPU_MODEL)
-if settings.fast():
+phi = methods_report.shape(catalogue.GPU_MODEL)
+if lesson.fast():
     phi = replace(phi, n_layers=2)
 row = memory.StepConfig(seq=1024, checkpointing=True)
 large = methods_report.rehearsed_bars(phi, row)
 caption = f"{phi.name}, 1 × 1024 tokens, bf16, checkpointing, {today}, {where}"
-figures.memory_parts(large, card_bytes=16 * hardware.GIB, caption=caption).figure
+figures.memory_parts(large, card_bytes=16 * lesson.GIB, caption=caption).figure
 
 # %% [markdown]
 # **Explain.** (b). The weights shrink by more than three times. What does not shrink: embedding and output
@@ -452,20 +438,15 @@ print(f"{qlora_s / lora_s - 1:+.0%} time, or {lora_s / qlora_s - 1:+.0%} example
 # - c) it grows
 
 # %%
-from labkit.bench import step_times
-
-batches, rows = ((1, 2), (8, 16)) if settings.fast() else ((1, 4), (32, 128))
-steppers = {}
-for method in ("lora", "qlora"):
-    llm, config = load(method)
-    steppers[method] = step_times.stepper(config, model=llm.model)
-times = step_times.grid(steppers, batches, rows, repeats=1 if settings.fast() else 3)
-live_ratios = step_times.ratios(times)
+batches, rows = ((1, 2), (8, 16)) if lesson.fast() else ((1, 4), (32, 128))
+bases = {method: load(method) for method in ("lora", "qlora")}
+repeats = 1 if lesson.fast() else 3
+live_ratios = methods_report.live_ratios(bases, batches, rows, repeats=repeats)
 for batch, of_batch in live_ratios.items():
     print(f"{batch} rows: " + ", ".join(f"{n} tokens {r:.2f} ×" for n, r in of_batch.items()))
 
 # %%
-del steppers
+del bases
 ratios = methods_report.ratios(record) or live_ratios
 points = [(batch * n, ratio) for batch, row in ratios.items() for n, ratio in row.items()]
 origin = record.origin if methods_report.ratios(record) else f"measured now, {today}, {where}"
@@ -582,7 +563,7 @@ from labkit import models
 
 llm, _ = load("qlora")
 moved = models.with_adapter(llm.model, pathlib.Path(workshop.name) / "lora")
-now.parts["nf4"]["moved_adapter_held_out_loss"] = held_out.loss(
+now.parts["nf4"]["moved_adapter_held_out_loss"] = methods_report.loss(
     models.LanguageModel(MODEL, moved, llm.tokenizer), kept
 )
 for state, loss in methods_report.repair(now).items():
@@ -739,15 +720,13 @@ claims = [
 ]
 if record and record.stale:
     claims.append(("C8, C12", f"the recorded runs are stale: {record.stale}", record.origin))
-Markdown(claims_table(claims))
+Markdown(methods_report.claims_table(claims))
 
 # %%
 print("C10, C11 on a GPU: sections 3 and 4." if cards else methods_report.NO_GPU_YET)
 Markdown(published.cited_table("C8", "C9", "C10", "C11", "C12"))
 
 # %%
-from labkit.measure import peak_rss_bytes
-
 workshop.cleanup()
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")
-print(f"Peak memory of this process: {peak_rss_bytes() / hardware.GIB:.1f} GiB.")
+print(f"Peak memory of this process: {lesson.peak_rss_bytes() / lesson.GIB:.1f} GiB.")

@@ -49,22 +49,22 @@
 # %%
 import time
 
-from labkit import hardware
+from labkit.classroom import lesson
 from labkit.classroom.checks import lesson_09 as check
 
 started = time.perf_counter()
-where, today = hardware.describe(hardware.detect()), time.strftime("%Y-%m-%d")
-versions = hardware.versions()
+where, today = lesson.describe(lesson.detect()), time.strftime("%Y-%m-%d")
+versions = lesson.versions()
 print(f"{where}; torch {versions['torch']}, transformers {versions['transformers']}")
 
 # %%
 import random
 import textwrap
 
-from labkit import answer_metrics, catalogue, exam, models, settings
-from labkit.store.course import open_course_store
+from labkit import answer_metrics, exam, models
+from labkit.store import open_course_store
 
-base = models.load_language_model(catalogue.SMALL_MODEL)
+base = models.load_language_model(models.SMALL_MODEL)
 store = open_course_store()
 train_questions, test_questions = exam.load_exam("train"), exam.load_exam("test")
 print(f"{base.name}; {store.count()} chunks; {len(train_questions)} questions to learn from")
@@ -160,7 +160,7 @@ for example in training_data.contrast_examples(lookups[:1], store, k=2):
 
 # %%
 answerable = [q for q in train_questions if q.kind in ("lookup", "jargon", "table", "updated")]
-chosen = random.Random(0).sample(answerable, 4 if settings.fast() else 108)
+chosen = random.Random(0).sample(answerable, 4 if lesson.fast() else 108)
 examples = training_data.contrast_examples(chosen, store, k=2)
 print(f"{len(examples)} examples, {len(examples) - len(chosen)} of them to refuse")
 
@@ -196,8 +196,8 @@ print(f"loss {log[0]['loss']:.2f} → {log[-1]['loss']:.2f} nats a token")
 
 # %%
 held_out = [q for q in test_questions if q.held_out and q.kind == "lookup"]
-asked = held_out[:: 20 if settings.fast() else 2]
-n_new = 8 if settings.fast() else 40
+asked = held_out[:: 20 if lesson.fast() else 2]
+n_new = 8 if lesson.fast() else 40
 readers = {"base": base, "tuned": tuned}
 shown = {s: [contexts.passages(q, store, s) for q in asked] for s in contexts.SETTINGS}
 said = {
@@ -253,13 +253,11 @@ figures.bars(
 # - c) clearly more than the sum
 
 # %%
-from labkit.claims import verdicts
-from labkit.classroom.reports import claims_table
 from labkit.classroom.reports import combine as combine_report
 
-records = verdicts.load_records()
+records = combine_report.load_records()
 print((combine_report.missing(records) or "all four cells are recorded").replace("; ", "\n"))
-print(combine_report.origin(records, list(combine_report.FOUR.values())))
+print(combine_report.origin(records))
 
 # %%
 shares = combine_report.four(records)
@@ -291,7 +289,6 @@ print(f"So: {combine_report.sums_up(gains)}.")
 
 # %%
 finding = combine_report.sums_up(gains)
-command = combine_report.missing(records).partition("run: ")[2].replace(" && ", " &&\n")
 ax = (
     figures.forest(
         gains,
@@ -300,7 +297,7 @@ ax = (
         caption=f"{len(test_questions)} test questions, paired; filled markers exclude zero",
     )
     if gains
-    else figures.not_recorded(command.replace("; ", ";\n"))
+    else figures.not_recorded(combine_report.missing(records))
 )
 ax.figure
 
@@ -368,8 +365,7 @@ from IPython.display import Markdown
 Markdown(combine_report.behaviour_table(records))
 
 # %%
-from labkit.claims.rules import ANSWERABLE
-
+ANSWERABLE = [kind for kind in exam.KINDS if kind != "unanswerable"]
 cell = combine_report.cells(records)
 late, early = cell["LoRA, RAG"], cell["LoRA, RAG, early abstention"]
 told = records.difference(late, early, "abstained", kinds=ANSWERABLE)
@@ -417,10 +413,8 @@ Markdown(combine_report.goals(records))
 # - c) most of what 300 bring
 
 # %%
-from labkit import results
-from labkit.bench import data_size as bench_data_size
-
-size_run = results.load(bench_data_size.name(base.name))
+size_run = combine_report.run_of(records, combine_report.SIZES)
+no_sizes = combine_report.missing(records, combine_report.SIZES)
 points = combine_report.size_series(size_run) if size_run else {}
 ax = (
     figures.lines(
@@ -432,7 +426,7 @@ ax = (
         caption=f"{points[combine_report.CLEAN][0][1].n} test questions, one passage, recorded {size_run['date']}",
     )
     if points
-    else figures.not_recorded(bench_data_size.COMMAND)
+    else figures.not_recorded(no_sizes)
 )
 ax.figure
 
@@ -443,7 +437,7 @@ for row in size_run["figures"]["runs"] if size_run else []:
     print(f"{row['n_examples']:3} examples, {row['noise']:3.0%} wrong: house format {form}, "
           f"refuses {silent}, wrong but confident {wrong}")  # fmt: skip
 if not size_run:
-    print(f"not recorded yet; run: {bench_data_size.COMMAND}")
+    print(no_sizes)
 
 # %% [markdown]
 # **Explain.** Read the lines in this order: form, silence, errors, and then the curve above. They need not come
@@ -502,16 +496,15 @@ check.spoil(spoil)
 # - c) neither: the page wins
 
 # %%
-from labkit.bench import side_effects as bench_side_effects
-
-effects_run = results.load(bench_side_effects.name(base.name))
+effects_run = combine_report.run_of(records, combine_report.EFFECTS)
+no_effects = combine_report.missing(records, combine_report.EFFECTS)
 if effects_run:
-    for context in bench_side_effects.CONTEXTS:
+    for context in combine_report.CONTEXTS:
         for reader, row in combine_report.stale_shares(effects_run, context=context).items():
             values = ", ".join(f"{what.split()[2]} {part}" for what, part in row.items())
             print(f"{context:12} {reader:13} {values}")
 else:
-    print(f"not recorded yet; run: {bench_side_effects.COMMAND}")
+    print(no_effects)
 
 # %%
 stale = combine_report.stale_shares(effects_run, context="new passage") if effects_run else {}
@@ -523,7 +516,7 @@ ax = (
         caption=f"the bulletin's passage is shown; {base.name}, recorded {effects_run['date']}",
     )
     if stale
-    else figures.not_recorded(bench_side_effects.COMMAND)
+    else figures.not_recorded(no_effects)
 )
 ax.figure
 
@@ -559,23 +552,18 @@ else:
 # - c) it rises a lot, as in the stories of *catastrophic forgetting*
 
 # %%
-from labkit.bench import general_ability
-
-clozes = general_ability.load_clozes()
+clozes = combine_report.load_clozes()
 for cloze in clozes[::16]:
     print(f"{cloze.start} … {cloze.right}; or {', '.join(cloze.wrong)}?")
 
 # %%
-some = clozes[: 3 if settings.fast() else 40]
-texts = general_ability.load_texts()[: 2 if settings.fast() else 12]
+n_clozes, n_texts = (3, 2) if lesson.fast() else (40, 12)
 for name, llm in readers.items():
-    done = measure.bootstrap_mean([general_ability.completes(llm, cloze) for cloze in some])
-    loss = measure.bootstrap_mean([general_ability.mean_loss(llm, text) for text in texts])
+    done, loss = combine_report.general_now(llm, n_clozes, n_texts)
     print(f"{name:6} completes {done}; loss {loss.mean:.3f} ({loss.low:.3f}–{loss.high:.3f}) nats")
 
 # %%
-absent_yet = f"not recorded yet; run: {bench_side_effects.COMMAND}"
-Markdown(combine_report.general_table(effects_run) if effects_run else absent_yet)
+Markdown(combine_report.general_table(effects_run) if effects_run else no_effects)
 
 # %% [markdown]
 # **Explain.** The lines above come from the reader of section 2, live; the table from the recorded one. Compare by
@@ -635,7 +623,7 @@ check.decide(decide)
 # %%
 from labkit.claims import bets
 
-judged = verdicts.judge_all(records)
+judged = combine_report.judge_all(records)
 Markdown(bets.table(bets.load(), judged))
 
 # %%
@@ -686,7 +674,7 @@ for verdict in judged:
 
 # %%
 Markdown(
-    claims_table(
+    combine_report.claims_table(
         (verdict.claim.name, f"**{verdict.in_words}**: {verdict.finding}",
          f"recorded: {verdict.origin}" if verdict.origin else "–")
         for verdict in judged[:6]
@@ -695,4 +683,4 @@ Markdown(
 
 # %%
 print(f"This run took {time.perf_counter() - started:.0f} s on {where}.")
-print(f"Peak memory of this process: {measure.peak_rss_bytes() / hardware.GIB:.1f} GiB.")
+print(f"Peak memory of this process: {lesson.peak_rss_bytes() / lesson.GIB:.1f} GiB.")

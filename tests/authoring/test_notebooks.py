@@ -16,6 +16,7 @@ import pytest
 from labkit.authoring import notebooks, outputs, rules
 from labkit.authoring.source import SETUP_CELL, Lesson, convert, lessons
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAD = """\
 # %% [markdown]
 # # A toy lesson
@@ -396,6 +397,9 @@ ANATOMY = {
     "Markdown cells a code cell": ("# %% [markdown]\n# A word more.\n", "# %%\nvalue\n"),
     "A code cell stands before the setup": ("# %% [markdown]\n# You will",
                                             "# %%\n1\n# %% [markdown]\n# You will"),
+    "imports 13 modules of labkit; at most 12": (
+        "import sys", "from labkit import catalogue, chunking, citations, corpus, embed, evaluate, "
+        "exam, fetch, lora, measure, memory, models, nf4"),
 }  # fmt: skip
 
 
@@ -407,6 +411,24 @@ def test_seeded_fault_in_the_anatomy_is_found(tmp_path: Path, sentence: str) -> 
     faults = rules.cell_faults(notebook)
     faults += rules.anatomy_faults(notebook, name="90_toy")
     assert any(sentence in fault for fault in faults), faults
+
+
+def test_modules_are_counted_once_whatever_is_taken_from_them(tmp_path: Path) -> None:
+    code = (
+        "import sys\nimport labkit.nf4\nfrom labkit import rag, exam as questions\n"
+        "from labkit.store import open_store\n\n# %%\nfrom labkit.store import ivf_pq, Store\n"
+        "from labkit.classroom.reports import claims_table, rag as report\nfrom labkit import rag"
+    )
+    notebook = convert(make(tmp_path, SOURCE.replace("import sys", code, 1)), "student")
+    assert rules.imported_modules(notebook) == {
+        "labkit.nf4", "labkit.rag", "labkit.exam", "labkit.store", "labkit.store.ivf_pq",
+        "labkit.classroom.reports", "labkit.classroom.reports.rag",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("lesson", lessons(ROOT), ids=lambda lesson: lesson.name)
+def test_no_lesson_imports_more_modules_than_a_reader_can_learn(lesson: Lesson) -> None:
+    assert len(rules.imported_modules(convert(lesson, "student"))) <= rules.MAX_MODULES
 
 
 def test_words_in_tables_code_hints_and_addresses_do_not_count() -> None:

@@ -32,13 +32,13 @@ TOY = {
     "boxes": [
         "from labkit import catalogue, models\n"
         "from labkit.claims import verdicts\n"
-        "from labkit.classroom.widgets import decide as widgets_decide, explore as widgets\n"
+        "from labkit.classroom import widgets\n"
         "from labkit.store.course import open_course_store\n"
         "store, records = open_course_store(), verdicts.load_records()",
         "widgets.search_box(store)",
         "widgets.ask_box(store, models.load_language_model(catalogue.SMALL_MODEL))",
-        "widgets_decide.decision_box(records)",
-        "widgets_decide.bets_box(verdicts.judge_all(records))",
+        "widgets.decision_box(records)",
+        "widgets.bets_box(verdicts.judge_all(records))",
     ],
 }
 IS_IDLE = "() => document.querySelector('.jp-StatusBar-Left')?.innerText.includes('| Idle')"

@@ -8,7 +8,7 @@ from claims.made_up import EVERYTHING, QUESTIONS, recorded, records, retrained, 
 from labkit.claims import decide
 from labkit.claims.decide import Case
 from labkit.claims.verdicts import Records, load_records
-from labkit.classroom.widgets import decide as widgets_decide
+from labkit.classroom import widgets
 
 NOTHING = Records({}, QUESTIONS, "m")
 
@@ -187,7 +187,7 @@ def box_parts(box: Any) -> dict[str, Any]:
 
 
 def test_the_box_advises_anew_after_every_change() -> None:
-    box = box_parts(widgets_decide.decision_box(records(*GAIN, FORMAT), case=Case(n_passages=7)))
+    box = box_parts(widgets.decision_box(records(*GAIN, FORMAT), case=Case(n_passages=7)))
     assert "Try first: RAG plus fine-tuning" in box["shown"].value and "7 passages" in (
         box["shown"].value
     )
@@ -199,7 +199,7 @@ def test_the_box_advises_anew_after_every_change() -> None:
 
 def test_the_card_escapes_every_text() -> None:
     nasty = decide.Reason("<script>", "<img src=x>", origin="<b>&")
-    html = widgets_decide.advice_card(decide.Advice("RAG", (nasty,)))
+    html = widgets.advice_card(decide.Advice("RAG", (nasty,)))
     assert "<script" not in html and "<img" not in html and "&lt;b&gt;&amp;" in html
 
 
@@ -212,7 +212,7 @@ def test_the_bets_box_keeps_what_was_chosen(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("LABKIT_STATIC", "0")
     bets.place({"C2": "holds only if"})
     judged = [judge(claim, NOTHING) for claim in CLAIMS]
-    *lines, button, said = widgets_decide.bets_box(judged).children
+    *lines, button, said = widgets.bets_box(judged).children
     assert lines[1].children[0].value == "holds only if"
     lines[0].children[0].value = "does not hold here"
     button.click()

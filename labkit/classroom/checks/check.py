@@ -19,6 +19,7 @@ from labkit.classroom.checks.compare import difference, same, show
 UNTOUCHED = "not attempted yet"
 State = Literal["passed", "failed", "untouched"]
 Answer = Callable[..., Any]
+Mistakes = Callable[..., Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Case:
         return answer(*copy.deepcopy(self.arguments))
 
 
+Cases = Iterator[Case]
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a check found: its state and the sentence to show."""
@@ -65,9 +69,9 @@ class Exercise:
     """
 
     name: str
-    cases: Callable[[], Iterator[Case]]
+    cases: Callable[[], Cases]
     reference: Answer
-    mistakes: Callable[..., Mapping[str, Any]]
+    mistakes: Mistakes
 
     def __call__(self, attempt: Any) -> None:
         """Print what is right or wrong about `attempt`; ``judge`` returns it instead."""
@@ -125,8 +129,8 @@ class Exercise:
 
 
 def exercise(
-    reference: Answer, mistakes: Callable[..., Mapping[str, Any]] = lambda *arguments: {}
-) -> Callable[[Callable[[], Iterator[Case]]], Exercise]:
+    reference: Answer, mistakes: Mistakes = lambda *arguments: {}
+) -> Callable[[Callable[[], Cases]], Exercise]:
     """Turn a generator of cases into a check named after it.
 
     Parameters

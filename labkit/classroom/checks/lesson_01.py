@@ -6,11 +6,9 @@ Does not know: how a check runs or compares (``check``).
 Used by lesson 01, which imports this module as ``check``.
 """
 
-from collections.abc import Iterator
-
 from labkit import answer_metrics
 from labkit.claims import outcomes
-from labkit.classroom.checks.check import Case, exercise
+from labkit.classroom.checks.check import Case, Cases, exercise
 from labkit.types import Question
 
 LONG = "Well, " + "as everybody in the tower knows, " * 7 + "it takes 1.6 kg."
@@ -22,42 +20,32 @@ def _is_right(answer: str, values: list[str]) -> bool:
 
 
 @exercise(_is_right)
-def is_right() -> Iterator[Case]:
+def is_right() -> Cases:
     """Check lesson 01, exercise 1: when an answer counts as right."""
     value = ["1.6 kg"]
-    yield Case("the value in a sentence", ("It takes 1.6 kg.", value), "That is right.")
-    yield Case(
-        "a number that only looks like it",
-        ("It takes 11.6 kg.", value),
-        "11.6 kg holds the letters of 1.6 kg: use `answer_metrics.contains_value`.",
-    )
-    yield Case(
-        "one value of two",
-        ("Every 4 months.", ["4 months", "5 months"]),
-        "One value is not enough: all of them must be in the answer.",
-    )
-    hint = "`answer_metrics.contains_value` can."
-    yield Case("the value in another spelling", ("1.6kg", value), hint)
-    limit = answer_metrics.MAX_ANSWER_WORDS
-    too_long = f"More than {limit} words are no answer, whatever they hold."
-    yield Case("a wall of text that holds the value", (LONG, value), too_long)
-    yield Case(
-        "an abstention that names the value",
-        ("Not documented. Is it 1.6 kg? Ask the duty engineer.", value),
-        "Who abstains has not answered: `answer_metrics.abstains` tells.",
-    )
+    for about, answer, values, hint in (
+        ("the value in a sentence", "It takes 1.6 kg.", value, "That is right."),
+        ("a number that only looks like it", "It takes 11.6 kg.", value,
+         "11.6 kg holds the letters of 1.6 kg: use `answer_metrics.contains_value`."),
+        ("one value of two", "Every 4 months.", ["4 months", "5 months"],
+         "One value is not enough: all of them must be in the answer."),
+        ("the value in another spelling", "1.6kg", value, "`answer_metrics.contains_value` can."),
+        ("a wall of text that holds the value", LONG, value,
+         f"More than {answer_metrics.MAX_ANSWER_WORDS} words are no answer, whatever they hold."),
+        ("an abstention that names the value",
+         "Not documented. Is it 1.6 kg? Ask the duty engineer.", value,
+         "Who abstains has not answered: `answer_metrics.abstains` tells."),
+    ):  # fmt: skip
+        yield Case(about, (answer, values), hint)
 
 
-@exercise(
-    answer_metrics.highest_share,
-    lambda n: {
-        "0.05 is the chance you accept, not the share you look for.": 0.05,
-        "That is the share of wrong answers. You want the share of right ones.": 0.05 ** (1 / n),
-        "0 of n must be unlikely (0.05), not likely (0.95).": 1 - 0.95 ** (1 / n),
-        "3 / n is the rule of three, good for large n. Solve it exactly.": 3 / n,
-    },
-)
-def highest_share() -> Iterator[Case]:
+@exercise(answer_metrics.highest_share, lambda n: {
+    "0.05 is the chance you accept, not the share you look for.": 0.05,
+    "That is the share of wrong answers. You want the share of right ones.": 0.05 ** (1 / n),
+    "0 of n must be unlikely (0.05), not likely (0.95).": 1 - 0.95 ** (1 / n),
+    "3 / n is the rule of three, good for large n. Solve it exactly.": 3 / n,
+})  # fmt: skip
+def highest_share() -> Cases:
     """Check lesson 01, exercise 2: what a score of zero leaves open."""
     chance = "(1 - p) ** n is the chance of no right answer: set it 0.05."
     yield Case("ten questions", (10,), chance)
@@ -70,24 +58,17 @@ def _judge(intervals: list[tuple[float, float]]) -> str:
     return outcomes.of_parts(sure, "", condition="").state
 
 
-@exercise(
-    _judge,
-    lambda intervals: {
-        "The middle of an interval decides nothing: the whole of it must lie above zero.": (
-            _judge([(low + high, high) for low, high in intervals])
-        ),
-        "Look at the lower end: an interval that reaches below zero is not sure.": (
-            _judge([(high, high) for _, high in intervals])
-        ),
-        "An interval below zero excludes zero too, and speaks against the claim.": (
-            _judge([(low * high, high) for low, high in intervals])
-        ),
-        "Where some parts are sure and some are not, the claim holds only if.": (
-            _judge([min(intervals)])
-        ),
-    },
-)
-def judge_claim() -> Iterator[Case]:
+@exercise(_judge, lambda intervals: {
+    "The middle of an interval decides nothing: the whole of it must lie above zero.":
+        _judge([(low + high, high) for low, high in intervals]),
+    "Look at the lower end: an interval that reaches below zero is not sure.":
+        _judge([(high, high) for _, high in intervals]),
+    "An interval below zero excludes zero too, and speaks against the claim.":
+        _judge([(low * high, high) for low, high in intervals]),
+    "Where some parts are sure and some are not, the claim holds only if.":
+        _judge([min(intervals)]),
+})  # fmt: skip
+def judge_claim() -> Cases:
     """Check lesson 01, exercise 3: from intervals of differences to a verdict."""
     yield Case("two sure gains", ([(0.1, 0.3), (0.02, 0.2)],), "Both lie above zero.")
     yield Case("no sure gain", ([(-0.3, 0.1), (-0.2, 0.1)],), "Both hold the zero.")

@@ -5,11 +5,9 @@ Does not know: how a check runs or compares (``check``), nor how the store does 
 Used by lesson 02, which imports this module as ``check``.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from labkit.classroom.checks.check import Case, exercise
+from labkit.classroom.checks.check import Case, Cases, exercise
 
 Hashes = dict[str, str]
 
@@ -19,17 +17,14 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / lengths) if lengths else 0.0
 
 
-@exercise(
-    _cosine,
-    lambda a, b: {
-        "That is the dot product. Divide it by the product of both lengths.": a @ b,
-        "That is the cosine distance. The similarity is 1 minus it.": 1 - _cosine(a, b),
-        "That is how far apart the tips are. Compare directions instead.": np.linalg.norm(a - b),
-        "Keep the sign: opposite is not the same.": abs(_cosine(a, b)),
-        "0 / 0 is not a number. Look at the lengths before you divide.": _cosine(a, b) or np.nan,
-    },
-)
-def cosine() -> Iterator[Case]:
+@exercise(_cosine, lambda a, b: {
+    "That is the dot product. Divide it by the product of both lengths.": a @ b,
+    "That is the cosine distance. The similarity is 1 minus it.": 1 - _cosine(a, b),
+    "That is how far apart the tips are. Compare directions instead.": np.linalg.norm(a - b),
+    "Keep the sign: opposite is not the same.": abs(_cosine(a, b)),
+    "0 / 0 is not a number. Look at the lengths before you divide.": _cosine(a, b) or np.nan,
+})  # fmt: skip
+def cosine() -> Cases:
     """Check lesson 02, exercise 1: the cosine similarity of two vectors of any length."""
     a, divide = np.array([1.0, 2.0, 2.0]), "The lengths must not matter: divide by both of them."
     yield Case("two parallel vectors", (np.array([3.0, 4.0]), np.array([6.0, 8.0])), divide)
@@ -48,25 +43,18 @@ def _top_k(scores: np.ndarray, allowed: np.ndarray, k: int) -> np.ndarray:
     return rows[_order(scores[rows])][:k]
 
 
-@exercise(
-    _top_k,
-    lambda scores, allowed, k: {
-        "You ranked first and filtered the winners. Filter first, then rank what is left.": (
-            [row for row in _order(scores)[:k] if allowed[row]]
-        ),
-        "Those are places among the allowed rows. Translate them back to rows of `scores`.": (
-            _order(scores[allowed])[:k]
-        ),
-        "Those are the worst rows. A higher score is better.": _top_k(-scores, allowed, k),
-        "Rows that are not allowed must never come back, even if fewer than k are left.": (
-            _order(np.where(allowed, scores, -np.inf))[:k]
-        ),
-        "A forbidden row now scores 0, and 0 beats every negative score. Leave it out.": (
-            _order(scores * allowed)[:k]
-        ),
-    },
-)
-def filtered_top_k() -> Iterator[Case]:
+@exercise(_top_k, lambda scores, allowed, k: {
+    "You ranked first and filtered the winners. Filter first, then rank what is left.":
+        [row for row in _order(scores)[:k] if allowed[row]],
+    "Those are places among the allowed rows. Translate them back to rows of `scores`.":
+        _order(scores[allowed])[:k],
+    "Those are the worst rows. A higher score is better.": _top_k(-scores, allowed, k),
+    "Rows that are not allowed must never come back, even if fewer than k are left.":
+        _order(np.where(allowed, scores, -np.inf))[:k],
+    "A forbidden row now scores 0, and 0 beats every negative score. Leave it out.":
+        _order(scores * allowed)[:k],
+})  # fmt: skip
+def filtered_top_k() -> Cases:
     """Check lesson 02, exercise 2: the best rows among those that a filter allows."""
     scores = np.array([0.20, 0.90, 0.50, 0.80, 0.10, 0.70])
     every, some = np.ones(6, bool), np.array([True, False, True, False, True, True])
@@ -101,22 +89,16 @@ def _by_hash(old: Hashes, new: Hashes) -> dict[str, set[str]]:
     return _sync_plan(moved | kept, new)
 
 
-@exercise(
-    _sync_plan,
-    lambda old, new: {
-        "Added and removed are swapped: what only the new scan has is added.": _sync_plan(new, old),
-        "Same id is not same text. Compare the hashes too.": (
-            _sync_plan(dict.fromkeys(old, ""), dict.fromkeys(new, ""))
-        ),
-        "Nothing would ever be unchanged. Compare the hashes first.": (
-            _sync_plan(dict.fromkeys(old, ""), new)
-        ),
-        "A known text under a new id is a new document: its rows carry the id. Go by id.": (
-            _by_hash(old, new)
-        ),
-    },
-)
-def sync_plan() -> Iterator[Case]:
+@exercise(_sync_plan, lambda old, new: {
+    "Added and removed are swapped: what only the new scan has is added.": _sync_plan(new, old),
+    "Same id is not same text. Compare the hashes too.":
+        _sync_plan(dict.fromkeys(old, ""), dict.fromkeys(new, "")),
+    "Nothing would ever be unchanged. Compare the hashes first.":
+        _sync_plan(dict.fromkeys(old, ""), new),
+    "A known text under a new id is a new document: its rows carry the id. Go by id.":
+        _by_hash(old, new),
+})  # fmt: skip
+def sync_plan() -> Cases:
     """Check lesson 02, exercise 3: what a second ingestion has to do."""
     old = {"manual": "a1", "bulletin": "b1", "note": "c1"}
     new = {"manual": "a2", "note": "c1", "x": "d1"}

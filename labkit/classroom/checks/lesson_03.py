@@ -6,31 +6,23 @@ whose functions are two of the references).
 Used by lesson 03, which imports this module as ``check``.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from labkit.classroom.checks.check import Case, exercise
+from labkit.classroom.checks.check import Case, Cases, exercise
 from labkit.store.ivf_pq import ProductQuantizer
 from labkit.store.ivf_pq import recall_at_k as recall
 
 
-@exercise(
-    recall,
-    lambda found, true: {
-        "The order does not matter: compare sets, not places.": np.mean(found == true),
-        "That counts neighbours. Divide by how many there are to find.": (
-            recall(found, true) * true.shape[1]
-        ),
-        "One hit is not enough: count the share of each query's neighbours.": (
-            (found[:, :, None] == true[:, None]).any(axis=(1, 2)).mean()
-        ),
-        "A neighbour of one query does not help another. Go query by query, then average.": (
-            np.isin(np.unique(true), found).mean()
-        ),
-    },
-)
-def recall_at_k() -> Iterator[Case]:
+@exercise(recall, lambda found, true: {
+    "The order does not matter: compare sets, not places.": np.mean(found == true),
+    "That counts neighbours. Divide by how many there are to find.":
+        recall(found, true) * true.shape[1],
+    "One hit is not enough: count the share of each query's neighbours.":
+        (found[:, :, None] == true[:, None]).any(axis=(1, 2)).mean(),
+    "A neighbour of one query does not help another. Go query by query, then average.":
+        np.isin(np.unique(true), found).mean(),
+})  # fmt: skip
+def recall_at_k() -> Cases:
     """Check lesson 03, exercise 1: the share of the true neighbours that were found."""
     share = "For each query: how many of its true neighbours are among the found ones?"
     order = "The order does not matter: compare sets, not places."
@@ -49,22 +41,16 @@ def _probe(query: np.ndarray, centroids: np.ndarray, n_probes: int) -> np.ndarra
     return np.argsort(np.linalg.norm(centroids - query, axis=1), kind="stable")[:n_probes]
 
 
-@exercise(
-    _probe,
-    lambda query, centroids, n: {
-        "Those are the farthest partitions. A small distance is near.": (
-            _probe(query, centroids, len(centroids))[::-1][:n]
-        ),
-        "A long centroid has a large dot product wherever it lies. Use the distance.": (
-            (-centroids @ query).argsort(kind="stable")[:n]
-        ),
-        "Return the partitions' numbers, not their distances.": (
-            np.sort(((centroids - query) ** 2).sum(axis=1))[:n]
-        ),
-        "That is one partition. Return as many as `n_probes` says.": _probe(query, centroids, 1),
-    },
-)
-def partitions_to_probe() -> Iterator[Case]:
+@exercise(_probe, lambda query, centroids, n: {
+    "Those are the farthest partitions. A small distance is near.":
+        _probe(query, centroids, len(centroids))[::-1][:n],
+    "A long centroid has a large dot product wherever it lies. Use the distance.":
+        (-centroids @ query).argsort(kind="stable")[:n],
+    "Return the partitions' numbers, not their distances.":
+        np.sort(((centroids - query) ** 2).sum(axis=1))[:n],
+    "That is one partition. Return as many as `n_probes` says.": _probe(query, centroids, 1),
+})  # fmt: skip
+def partitions_to_probe() -> Cases:
     """Check lesson 03, exercise 2: the numbers of the nearest centroids, nearest first."""
     centroids = np.array([[0.0, 3.0], [1.0, 0.0], [-1.0, 0.0], [4.0, 4.0], [-9.0, -9.0]])
     hint = "Subtract the query from every centroid, square, add up each row, and sort."
@@ -86,24 +72,18 @@ def _first_table_only(query: np.ndarray, codebooks: np.ndarray, codes: np.ndarra
     return _parts(np.tile(query[:width], m), codebooks[:1].repeat(m, axis=0), codes).sum(axis=1)
 
 
-@exercise(
-    lambda query, codebooks, codes: ProductQuantizer(codebooks).distances(query, codes),
-    lambda query, books, codes: {
-        "Each slice has a table of its own: slice i looks into row i.": (
-            _first_table_only(query, books, codes)
-        ),
-        "Leave the distance squared; the order is the same without the root.": (
-            _parts(query, books, codes).sum(axis=1) ** 0.5
-        ),
-        "Squared distances add up, distances do not: drop the root.": (
-            (_parts(query, books, codes) ** 0.5).sum(axis=1)
-        ),
-        "Those are the distances slice by slice. Add them up for each vector.": (
-            _parts(query, books, codes)
-        ),
-    },
-)
-def lookup_distances() -> Iterator[Case]:
+@exercise(lambda query, codebooks, codes: ProductQuantizer(codebooks).distances(query, codes),
+          lambda query, books, codes: {
+    "Each slice has a table of its own: slice i looks into row i.":
+        _first_table_only(query, books, codes),
+    "Leave the distance squared; the order is the same without the root.":
+        _parts(query, books, codes).sum(axis=1) ** 0.5,
+    "Squared distances add up, distances do not: drop the root.":
+        (_parts(query, books, codes) ** 0.5).sum(axis=1),
+    "Those are the distances slice by slice. Add them up for each vector.":
+        _parts(query, books, codes),
+})  # fmt: skip
+def lookup_distances() -> Cases:
     """Check lesson 03, exercise 3: squared distances of a query to coded vectors."""
     books = np.array([[[0.0, 0.0], [1.0, 1.0]], [[2.0, 0.0], [0.0, 3.0]]])
     twice, three = np.array([[1, 1]], np.uint8), np.array([[0, 0], [1, 0], [0, 1]], np.uint8)

@@ -7,10 +7,10 @@ Used by lesson 04, which imports this module as ``check``.
 
 import math
 import re
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from statistics import mean
 
-from labkit.classroom.checks.check import Case, exercise
+from labkit.classroom.checks.check import Case, Cases, exercise
 
 Count = Callable[[str], int]
 BRACKET = r"\[([^\[\]]+)\]"
@@ -42,26 +42,19 @@ def _skipping(question: str, passages: list[str], budget: int, count: Count) -> 
     return lay_out(question, kept)
 
 
-@exercise(
-    _build_prompt,
-    lambda q, found, budget, count: {
-        "You kept every passage. Count the prompt, and drop while it is over.": lay_out(q, found),
-        "You counted characters. Ask `count` how much a text takes.": (
-            _build_prompt(q, found, budget, len)
-        ),
-        "The question takes room too: count the whole prompt.": (
-            _build_prompt(q, found, budget + count(lay_out(q, [])), count)
-        ),
-        "You dropped the best passages. They come best first.": (
-            _build_prompt(q, found, budget, count, keep=slice(1, None))
-        ),
-        "A weaker passage took the place of a better one. Stop at the first that does not fit.": (
-            _skipping(q, found, budget, count)
-        ),
-        "A prompt of exactly the budget still fits.": _build_prompt(q, found, budget - 1, count),
-    },
-)
-def build_prompt() -> Iterator[Case]:
+@exercise(_build_prompt, lambda q, found, budget, count: {
+    "You kept every passage. Count the prompt, and drop while it is over.": lay_out(q, found),
+    "You counted characters. Ask `count` how much a text takes.":
+        _build_prompt(q, found, budget, len),
+    "The question takes room too: count the whole prompt.":
+        _build_prompt(q, found, budget + count(lay_out(q, [])), count),
+    "You dropped the best passages. They come best first.":
+        _build_prompt(q, found, budget, count, keep=slice(1, None)),
+    "A weaker passage took the place of a better one. Stop at the first that does not fit.":
+        _skipping(q, found, budget, count),
+    "A prompt of exactly the budget still fits.": _build_prompt(q, found, budget - 1, count),
+})  # fmt: skip
+def build_prompt() -> Cases:
     """Check lesson 04, exercise 1: the best passages that fit into a budget, then the question."""
     passages = ["a b c d e f", "g h i j k", "l m n o"]  # 6, 5 and 4 words
     uneven = ["a b", "c d e f g h i j k l", "m"]
@@ -88,26 +81,18 @@ def _accept_citations(text: str, shown_ids: Container[str]) -> list[str]:
     return [name for name in dict.fromkeys(_cited(text)) if name in shown_ids]
 
 
-@exercise(
-    _accept_citations,
-    lambda text, shown: {
-        "You believe every bracket. Keep only ids that were shown to the model.": (
-            list(dict.fromkeys(_cited(text)))
-        ),
-        "One bracket may hold several ids: split it at , and ;": (
-            [name for name in dict.fromkeys(re.findall(BRACKET, text)) if name in shown]
-        ),
-        "An id that is cited twice counts once.": [name for name in _cited(text) if name in shown],
-        "Only brackets cite. Prose may name a document without resting on it.": (
-            [name for name in shown if name in text]
-        ),
-        "Compare whole ids: a piece of an id names nothing.": (
-            _accept_citations(text, " ".join(shown))
-        ),
-        "Keep the order in which the answer cites.": sorted(_accept_citations(text, shown)),
-    },
-)
-def accept_citations() -> Iterator[Case]:
+@exercise(_accept_citations, lambda text, shown: {
+    "You believe every bracket. Keep only ids that were shown to the model.":
+        list(dict.fromkeys(_cited(text))),
+    "One bracket may hold several ids: split it at , and ;":
+        [name for name in dict.fromkeys(re.findall(BRACKET, text)) if name in shown],
+    "An id that is cited twice counts once.": [name for name in _cited(text) if name in shown],
+    "Only brackets cite. Prose may name a document without resting on it.":
+        [name for name in shown if name in text],
+    "Compare whole ids: a piece of an id names nothing.": _accept_citations(text, " ".join(shown)),
+    "Keep the order in which the answer cites.": sorted(_accept_citations(text, shown)),
+})  # fmt: skip
+def accept_citations() -> Cases:
     """Check lesson 04, exercise 2: the cited ids that were shown, each once, in order."""
     known = "Compare every id with `shown_ids`."
     split = "Split what stands in a bracket at commas and semicolons."
@@ -138,27 +123,19 @@ def _group(scores: list[float], answerable: list[bool], wanted: bool) -> list[fl
     return [score for score, can in zip(scores, answerable, strict=True) if can == wanted]
 
 
-@exercise(
-    _choose_threshold,
-    lambda scores, answerable: {
-        "That never abstains on an answerable question, and lets others through. Weigh both.": (
-            min(_group(scores, answerable, True), default=math.inf)
-        ),
-        "That stops every unanswerable question, and abstains on too many others. Weigh both.": (
-            max(_group(scores, answerable, False)) + 1e-9
-        ),
-        "You abstain on the high scores. Abstain when the score is *below* it.": (
-            _choose_threshold(scores, [not can for can in answerable])
-        ),
-        "Means hide the outliers. Count the mistakes of every cut.": (
-            mean(mean(_group(scores, answerable, can) or scores) for can in (True, False))
-        ),
-        "That is how many mistakes are left. Return the threshold that leaves them.": (
-            _n_mistakes(_choose_threshold(scores, answerable), scores, answerable)
-        ),
-    },
-)
-def choose_threshold() -> Iterator[Case]:
+@exercise(_choose_threshold, lambda scores, answerable: {
+    "That never abstains on an answerable question, and lets others through. Weigh both.":
+        min(_group(scores, answerable, True), default=math.inf),
+    "That stops every unanswerable question, and abstains on too many others. Weigh both.":
+        max(_group(scores, answerable, False)) + 1e-9,
+    "You abstain on the high scores. Abstain when the score is *below* it.":
+        _choose_threshold(scores, [not can for can in answerable]),
+    "Means hide the outliers. Count the mistakes of every cut.":
+        mean(mean(_group(scores, answerable, can) or scores) for can in (True, False)),
+    "That is how many mistakes are left. Return the threshold that leaves them.":
+        _n_mistakes(_choose_threshold(scores, answerable), scores, answerable),
+})  # fmt: skip
+def choose_threshold() -> Cases:
     """Check lesson 04, exercise 3: the threshold with the fewest mistakes of both kinds."""
     high = "Try a value above every score: abstaining always may be best."
     both = "Count both kinds of mistake for every cut."

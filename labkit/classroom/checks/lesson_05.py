@@ -7,13 +7,13 @@ Used by lesson 05, which imports this module as ``check``.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from labkit import rerank, retrieval_metrics
-from labkit.classroom.checks.check import Case, exercise
+from labkit.classroom.checks.check import Case, Cases, exercise
 from labkit.types import Hit
 
 Found = list[dict[str, Any]]
@@ -28,23 +28,18 @@ def _gain(relevant: Sequence[int], k: int) -> float:
     return sum(r / math.log2(rank + 1) for rank, r in enumerate(relevant[:k], 1))
 
 
-@exercise(
-    _ndcg,
-    lambda found, n, k: {
-        "The perfect ranking holds all `n_relevant` passages, found or not.": (
-            _gain(found, k) / (_gain(sorted(found)[::-1], k) or 1)
-        ),
-        "Every rank counts the same in yours. Divide by log2(rank + 1).": sum(found[:k])
-        / min(k, n),
-        "That is the gain. Divide it by the gain of a perfect ranking.": _gain(found, k),
-        "Only the first k ranks count.": _gain(found, len(found)) / _gain([1] * n, k),
-        "The perfect ranking has only `n_relevant` relevant passages, however large k is.": (
-            _gain(found, k) / _gain([1] * k, k)
-        ),
-        "The perfect ranking is cut at k too.": _gain(found, k) / _gain([1] * n, n),
-    },
-)
-def ndcg() -> Iterator[Case]:
+@exercise(_ndcg, lambda found, n, k: {
+    "The perfect ranking holds all `n_relevant` passages, found or not.":
+        _gain(found, k) / (_gain(sorted(found)[::-1], k) or 1),
+    "Every rank counts the same in yours. Divide by log2(rank + 1).":
+        sum(found[:k]) / min(k, n),
+    "That is the gain. Divide it by the gain of a perfect ranking.": _gain(found, k),
+    "Only the first k ranks count.": _gain(found, len(found)) / _gain([1] * n, k),
+    "The perfect ranking has only `n_relevant` relevant passages, however large k is.":
+        _gain(found, k) / _gain([1] * k, k),
+    "The perfect ranking is cut at k too.": _gain(found, k) / _gain([1] * n, n),
+})  # fmt: skip
+def ndcg() -> Cases:
     """Check lesson 05, exercise 1: the normalised discounted cumulative gain."""
     discount = "The gain of rank r is 1 / log2(r + 1)."
     yield Case("a perfect ranking", ([1, 0, 0], 1, 3), discount)
@@ -60,27 +55,18 @@ def _sign_flip(a: np.ndarray, b: np.ndarray, signs: np.ndarray) -> float:
     return float(np.mean(abs(signs @ (a - b)) >= abs((a - b).sum()) - 1e-9))
 
 
-@exercise(
-    _sign_flip,
-    lambda a, b, signs: {
-        "Chance can favour either system: compare sizes, without the sign.": (
-            np.mean(signs @ (a - b) >= (a - b).sum() - 1e-9)
-        ),
-        "A flip that gets exactly as far counts too: use >=.": (
-            np.mean(abs(signs @ (a - b)) > abs((a - b).sum()) + 1e-9)
-        ),
-        "Count the flips that get as far as the data, not those that fall short.": (
-            np.mean(abs(signs @ (a - b)) <= abs((a - b).sum()) + 1e-9)
-        ),
-        "Flip the differences, not ones: questions where both agree add 0.": (
-            np.mean(abs(signs.sum(axis=1)) >= abs((a - b).sum()) - 1e-9)
-        ),
-        "That is the difference itself. How often do the flips get as far from 0?": (
-            abs((a - b).mean())
-        ),
-    },
-)
-def sign_flip() -> Iterator[Case]:
+@exercise(_sign_flip, lambda a, b, signs: {
+    "Chance can favour either system: compare sizes, without the sign.":
+        np.mean(signs @ (a - b) >= (a - b).sum() - 1e-9),
+    "A flip that gets exactly as far counts too: use >=.":
+        np.mean(abs(signs @ (a - b)) > abs((a - b).sum()) + 1e-9),
+    "Count the flips that get as far as the data, not those that fall short.":
+        np.mean(abs(signs @ (a - b)) <= abs((a - b).sum()) + 1e-9),
+    "Flip the differences, not ones: questions where both agree add 0.":
+        np.mean(abs(signs.sum(axis=1)) >= abs((a - b).sum()) - 1e-9),
+    "That is the difference itself. How often do the flips get as far from 0?": abs((a - b).mean()),
+})  # fmt: skip
+def sign_flip() -> Cases:
     """Check lesson 05, exercise 2: the share of sign flips that get as far from zero."""
     every = np.array([[1 if i >> j & 1 else -1 for j in range(5)] for i in range(32)])
     right = "Multiply the differences by each row of signs, and compare the sizes of the sums."
@@ -119,26 +105,19 @@ def _swaps(hits: Found) -> list[str]:
     return _ids(ordered)
 
 
-@exercise(
-    _newer_wins,
-    lambda hits: {
-        "You changed nothing. Look for a hit that supersedes one above it.": _ids(hits),
-        "New is not better in itself: only what supersedes may overtake.": (
-            _ids(sorted(hits, key=lambda hit: hit["date"], reverse=True))
-        ),
-        "Take the place of what is superseded, not the first place.": (
-            _ids(sorted(hits, key=lambda hit: not hit["supersedes"]))
-        ),
-        "Keep the older hit: most of its document is still true.": (
-            [hit["id"] for hit in hits if hit["document"] not in _gone(hits)]
-        ),
-        "Do not send the older hit to the end: it follows the newer one.": (
-            _ids(sorted(hits, key=lambda hit: hit["document"] in _gone(hits)))
-        ),
-        "You swapped the two. Move the newer one up; the others keep their order.": _swaps(hits),
-    },
-)
-def newer_wins() -> Iterator[Case]:
+@exercise(_newer_wins, lambda hits: {
+    "You changed nothing. Look for a hit that supersedes one above it.": _ids(hits),
+    "New is not better in itself: only what supersedes may overtake.":
+        _ids(sorted(hits, key=lambda hit: hit["date"], reverse=True)),
+    "Take the place of what is superseded, not the first place.":
+        _ids(sorted(hits, key=lambda hit: not hit["supersedes"])),
+    "Keep the older hit: most of its document is still true.":
+        [hit["id"] for hit in hits if hit["document"] not in _gone(hits)],
+    "Do not send the older hit to the end: it follows the newer one.":
+        _ids(sorted(hits, key=lambda hit: hit["document"] in _gone(hits))),
+    "You swapped the two. Move the newer one up; the others keep their order.": _swaps(hits),
+})  # fmt: skip
+def newer_wins() -> Cases:
     """Check lesson 05, exercise 3: the ids with every newer hit before what it supersedes."""
     manual, twin, note, bulletin, second = (
         {"id": name, "document": document, "supersedes": supersedes, "date": date}

@@ -5,10 +5,10 @@ Does not know: how a check runs or compares (``check``), nor how passages are se
 Used by lesson 09, which imports this module as ``check``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from labkit.bench import data_size
-from labkit.classroom.checks.check import Case, exercise
+from labkit.classroom.checks.check import Case, Cases, exercise
 from labkit.types import Example
 
 Ends = tuple[float, float]
@@ -19,27 +19,19 @@ def _passages(evidence: str, found: Sequence[str], k: int, place: int) -> list[s
     return [*shown[:place], evidence, *shown[place:]]
 
 
-@exercise(
-    _passages,
-    lambda evidence, found, k, place: {
-        "The evidence always comes first in yours. A model would learn: copy from the top.": (
-            _passages(evidence, found, k, 0)
-        ),
-        "The evidence always comes last in yours. Put it where `place` says.": (
-            _passages(evidence, found, k, k)
-        ),
-        "That is one passage too many: the evidence is one of the k.": (
-            _passages(evidence, found, k + 1, place)
-        ),
-        "Search found the evidence as well: leave it out of the distractors.": (
-            [*found[: min(place, k - 1)], evidence, *found[place : k - 1]]
-        ),
-        "Those are the search's own passages: without the evidence, or with it where it stood.": (
-            found[:k]
-        ),
-    },
-)
-def passages() -> Iterator[Case]:
+@exercise(_passages, lambda evidence, found, k, place: {
+    "The evidence always comes first in yours. A model would learn: copy from the top.":
+        _passages(evidence, found, k, 0),
+    "The evidence always comes last in yours. Put it where `place` says.":
+        _passages(evidence, found, k, k),
+    "That is one passage too many: the evidence is one of the k.":
+        _passages(evidence, found, k + 1, place),
+    "Search found the evidence as well: leave it out of the distractors.":
+        [*found[: min(place, k - 1)], evidence, *found[place : k - 1]],
+    "Those are the search's own passages: without the evidence, or with it where it stood.":
+        found[:k],
+})  # fmt: skip
+def passages() -> Cases:
     """Check lesson 09, exercise 1: the evidence at a random place among distractors."""
     right = "Take the first k - 1 passages that are not the evidence, and insert it at `place`."
     yield Case("evidence that search missed", ("E", ["a", "b", "c", "d"], 3, 1), right)
@@ -59,7 +51,7 @@ def _n_changed(result: Sequence[str], answers: Sequence[str]) -> int:
 
 
 @exercise(_spoil, lambda answers, share, seed: {"Nothing is changed in yours.": answers})
-def spoil() -> Iterator[Case]:
+def spoil() -> Cases:
     """Check lesson 09, exercise 2: a share of the answers comes from other questions."""
     names = [f"{n} kg" for n in range(50)]
     silent = ["Not documented."] * 40 + ["1 kg", "2 kg"]
@@ -102,34 +94,25 @@ def _lora_first(rag: Ends, lora: Ends, *both: Ends) -> str:
     return "LoRA" if found == "RAG" and lora[0] > 0 else found
 
 
-@exercise(
-    _decide,
-    lambda *changes: {
-        "That goes by the middle of the interval. Sure means: its lower end lies above zero.": (
-            _decide(*((low + high, high) for low, high in changes))
-        ),
-        "Both must surely beat RAG *and* LoRA; beating one is not enough.": _any_win(*changes),
-        "An interval below zero excludes zero too, and means a loss.": (
-            _decide(*((low * high, high) for low, high in changes))
-        ),
-        "If both single remedies surely help, RAG is the cheaper to try.": _lora_first(*changes),
-        "Combining costs a training and a database: it has to be surely better than each.": "both",
-    },
-)
-def decide() -> Iterator[Case]:
+@exercise(_decide, lambda *changes: {
+    "That goes by the middle of the interval. Sure means: its lower end lies above zero.":
+        _decide(*((low + high, high) for low, high in changes)),
+    "Both must surely beat RAG *and* LoRA; beating one is not enough.": _any_win(*changes),
+    "An interval below zero excludes zero too, and means a loss.":
+        _decide(*((low * high, high) for low, high in changes)),
+    "If both single remedies surely help, RAG is the cheaper to try.": _lora_first(*changes),
+    "Combining costs a training and a database: it has to be surely better than each.": "both",
+})  # fmt: skip
+def decide() -> Cases:
     """Check lesson 09, exercise 3: a decision from the intervals of a two-by-two."""
     sure, unsure, loss, likely = (0.1, 0.3), (-0.1, 0.1), (-0.3, -0.1), (-0.01, 0.4)
     each = 'Both differences of the combination lie above zero: "both".'
     adds = 'The combination adds nothing sure to RAG, and RAG surely helps: "RAG".'
     zero = "An interval that holds zero is not sure, however good its middle looks."
-    order = 'RAG is asked before LoRA: "RAG".'
+    order, none = 'RAG is asked before LoRA: "RAG".', 'Nothing is sure, so say "neither".'
     for about, changes, hint in (
         ("a combination that surely beats each", (sure, unsure, sure, sure), each),
-        (
-            "nothing that helps",
-            (unsure, loss, unsure, unsure),
-            'Nothing is sure, so say "neither".',
-        ),
+        ("nothing that helps", (unsure, loss, unsure, unsure), none),
         ("a combination that surely beats LoRA only", (sure, unsure, unsure, sure), adds),
         ("a combination that beats RAG on average only", (sure, unsure, likely, sure), zero),
         ("a combination that spoils RAG", (sure, unsure, loss, loss), "Below zero is a loss."),

@@ -6,10 +6,8 @@ it is drawn in percent, with whiskers. A plain number is drawn as it is; ``None`
 Matplotlib is loaded by the first figure, not by the import.
 """
 
-from labkit.classroom.figures.bars import bars, dots, forest
-from labkit.classroom.figures.heat import heat
+from labkit.classroom.figures.bars import bars, dots, forest, heat, stacked
 from labkit.classroom.figures.lines import lines, losses
-from labkit.classroom.figures.stacked import stacked
 from labkit.classroom.figures.style import guide, not_recorded
 from labkit.classroom.figures.topics import (
     ALL_PARTS,

@@ -41,7 +41,7 @@ def lines(
     hollow
         Series whose markers are not filled.
     """
-    ax = style.course_axes(ax, title, caption)
+    ax = style.course_axes(title, caption, ax)
     for i, (name, points) in enumerate(series.items()):
         x, found = zip(*points, strict=True)
         values = style.measured(found)
@@ -65,8 +65,7 @@ def lines(
 
 def losses(
     runs: Mapping[str, Sequence[float]], *, title: str,
-    seconds: Mapping[str, Sequence[float]] | None = None, window: int = 5,
-    caption: str = "", ax: Axes | None = None,
+    seconds: Mapping[str, Sequence[float]] | None = None, window: int = 5, caption: str = "",
 ) -> Axes:  # fmt: skip
     """Draw the loss of each run as a running mean; of a single run, every step faintly as well.
 
@@ -87,7 +86,7 @@ def losses(
         series[name] = list(zip(x, running_mean(found, window), strict=True))
     ax = lines(
         series, title=title, xlabel="seconds of training" if seconds else "training step",
-        ylabel=f"loss (nats a token, mean of {window} steps)", caption=caption, ax=ax,
+        ylabel=f"loss (nats a token, mean of {window} steps)", caption=caption,
     )  # fmt: skip
     if len(runs) == 1:
         ax.plot([x for x, _ in series[name]], found, color=style.COLOURS[0], alpha=0.3, linewidth=1)

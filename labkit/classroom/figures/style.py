@@ -7,6 +7,7 @@ Does not know: what is drawn.
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
@@ -32,10 +33,9 @@ TITLE_WIDTH, CAPTION_WIDTH, TICKS_WIDTH = 68, 125, 72  # letters that fit into t
 Value = Interval | float | None
 
 
-def course_axes(ax: Axes | None, title: str, caption: str = "") -> Axes:
+def course_axes(title: str, caption: str = "", ax: Axes | None = None) -> Axes:
     """Return the given or new axes with a title on the left and a caption below the figure."""
-    if ax is None:
-        ax = _new_figure().subplots()
+    ax = ax or _new_figure().subplots()
     ax.set_title(wrapped(title, TITLE_WIDTH), fontsize="medium", loc="left")
     ax.spines[["top", "right"]].set_visible(False)
     if caption:
@@ -122,10 +122,16 @@ def guide(ax: Axes, label: str = "", *, x: float | None = None, y: float | None 
     return ax
 
 
-def not_recorded(command: str, *, ax: Axes | None = None) -> Axes:
-    """Draw an empty figure that says which command records what belongs here."""
-    ax = course_axes(ax, "Not recorded yet")
-    told = f"run:\n{command}"
+def not_recorded(missing: str) -> Axes:
+    """Draw an empty figure that says which commands record what belongs here.
+
+    Parameters
+    ----------
+    missing
+        Of ``reports.combine.missing``: what stands behind "run: ", split at ``;`` and ``&&``.
+    """
+    ax = course_axes("Not recorded yet")
+    told = "run:\n" + re.sub("(;| &&) ", r"\1\n", missing.partition("run: ")[2])
     ax.text(0.5, 0.5, told, ha="center", va="center", transform=ax.transAxes, fontsize="small")
     ax.set_axis_off()
     return ax

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from labkit.classroom.figures import style
+from labkit.classroom.figures.bars import stacked
 from labkit.classroom.figures.lines import lines
-from labkit.classroom.figures.stacked import stacked
 from labkit.hardware import GIB
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def pareto_front(searches: Sequence[dict], *, latency: str = "p50_s") -> list[di
 
 def recall_latency(
     searches: Sequence[dict], *, title: str,
-    latency: Literal["p50_s", "p95_s", "batch_s"] = "p50_s",
-    caption: str = "", ax: Axes | None = None,
+    latency: Literal["p50_s", "p95_s", "batch_s"] = "p50_s", caption: str = "",
 ) -> Axes:  # fmt: skip
     """Draw recall against milliseconds a query, one marker a kind, and the Pareto front.
 
@@ -60,7 +59,7 @@ def recall_latency(
     latency
         Which seconds: one query a call (median, 95th percentile) or many in one call.
     """
-    ax = style.course_axes(ax, title)
+    ax = style.course_axes(title)
     front = [(1e3 * one[latency], one["recall"]) for one in pareto_front(searches, latency=latency)]
     ax.plot(
         *np.reshape(front, (-1, 2)).T, color="#BBBBBB", linewidth=6, solid_capstyle="round",
@@ -79,8 +78,7 @@ def recall_latency(
 
 def precision_recall(
     curves: Mapping[str, Sequence[Threshold]], *, base_rate: float, chosen: Mapping[str, Threshold],
-    title: str,
-    caption: str = "", ax: Axes | None = None,
+    title: str, caption: str = "",
 ) -> Axes:  # fmt: skip
     """Draw precision against recall of abstaining, one curve a signal, and the chosen points.
 
@@ -97,11 +95,8 @@ def precision_recall(
     ax = lines(
         {name: [(100 * p.recall, 100 * p.precision) for p in found]
          for name, found in {**curves, **points}.items()},
-        title=title,
-        xlabel="unanswerable questions abstained from (recall, %)",
-        ylabel="abstentions that were\nright (precision, %)",
-        caption=caption,
-        ax=ax,
+        title=title, xlabel="unanswerable questions abstained from (recall, %)",
+        ylabel="abstentions that were\nright (precision, %)", caption=caption,
     )  # fmt: skip
     for line in ax.lines:
         line.set_drawstyle("steps-post")
@@ -121,7 +116,7 @@ def energy(singular_values: Sequence[float]) -> np.ndarray:
 
 def levels_over_histogram(
     values: np.ndarray, books: Mapping[str, Sequence[float]], *, title: str, xlabel: str,
-    caption: str = "", ax: Axes | None = None,
+    caption: str = "",
 ) -> Axes:  # fmt: skip
     """Draw the histogram of scaled weights, and below it a row of ticks for each code book.
 
@@ -134,7 +129,7 @@ def levels_over_histogram(
     title, xlabel, caption
         The finding; what the values are; where and when it was measured.
     """
-    ax = style.course_axes(ax, title, caption)
+    ax = style.course_axes(title, caption)
     heights, edges = np.histogram(values, bins=81, range=(-1, 1))
     share = 100 * heights / len(values)
     ax.bar(edges[:-1], share, np.diff(edges), align="edge", color="#CCCCCC")
@@ -176,7 +171,7 @@ class MemoryBar:
 
 def memory_parts(
     bars: Sequence[MemoryBar], *, measured_name: str = "rehearsed", card_bytes: int | None = None,
-    caption: str = "", ax: Axes | None = None,
+    caption: str = "",
 ) -> Axes:  # fmt: skip
     """Draw each step as stacked parts, predicted above measured; the title is computed.
 
@@ -205,7 +200,7 @@ def memory_parts(
                 rows[f"{bar.label}, {how}"] = {part: parts.get(part, 0) / GIB for part in PARTS}
     ax = stacked(
         rows, title=_finding(bars, measured_name), xlabel="memory at the peak (GiB)",
-        caption=caption, ax=ax,
+        caption=caption,
     )  # fmt: skip
     return style.guide(ax, "card", x=card_bytes / GIB) if card_bytes else ax
 

@@ -9,17 +9,25 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+import pandas as pd
+
 from labkit import results
-from labkit.bench import methods, step_times, sweeps
+from labkit.bench import methods, step_times, training
+from labkit.bench.held_out import loss, split  # noqa: F401
 from labkit.bench.methods import METHODS, peak_of, tokens_per_s
 from labkit.catalogue import learning_rate
 from labkit.claims.records import why_stale
+from labkit.classroom import reports
 from labkit.classroom.figures import ALL_PARTS, MemoryBar
-from labkit.hardware import GIB, Hardware, describe
+from labkit.classroom.reports import claims_table as claims_table
+from labkit.hardware import GIB
 from labkit.measure import paired_difference
-from labkit.memory import ModelShape, StepConfig
+from labkit.memory import MemoryPlan, ModelShape, StepConfig
+from labkit.models import LanguageModel
 from labkit.planner import fit, rehearsal
-from labkit.types import Interval, TrainResult
+from labkit.planner.shapes import shape as shape
+from labkit.store import open_course_store
+from labkit.types import Example, Interval, Method, TrainConfig, TrainResult
 
 NAMES = {"full": "full", "lora": "LoRA", "qlora": "QLoRA", "base": "base", "nf4": "base in NF4"}
 SMALLEST_GAP = 0.01  # nats a token
@@ -63,14 +71,27 @@ class Comparison:
 
 def recorded(model: str) -> Comparison | None:
     """Return the recorded comparison, or ``None`` if there is none."""
-    run = results.load(methods.name(model))
+    run = reports.recorded("methods", model)
     return Comparison(run["figures"], _origin(run), why_stale(run)) if run else None
 
 
 def knobs(model: str) -> Comparison | None:
     """Return the recorded runs of LoRA's knobs, by knob and setting, or ``None``."""
-    run = results.load(sweeps.name(model))
+    run = reports.recorded("sweeps", model)
     return Comparison(run["figures"]["knobs"], _origin(run)) if run else None
+
+
+def examples(n_learn: int, n_kept: int) -> tuple[list[Example], list[Example]]:
+    """Return examples of the course's own questions to learn from, and others to judge by."""
+    return split(n_learn, n_kept, open_course_store())
+
+
+def engines() -> str:
+    """Return labkit's loop beside other trainers, or say how to record it."""
+    run = results.load(training.NAME)
+    if run is None:
+        return f"Not recorded yet. To record it (a quarter of an hour): {training.COMMAND}"
+    return f"{training.render(run['figures'])}\n{_origin(run)}"
 
 
 def live(runs: Mapping[str, TrainResult], kept_losses: Mapping[str, float]) -> Comparison:
@@ -111,61 +132,62 @@ def cost_table(comparison: Comparison) -> str:
 
 def memory_bars(comparison: Comparison) -> list[MemoryBar]:
     """Return predicted parts beside the measured peak of each method, where it was measured."""
-    bars = []
-    for name, row in comparison.trained.items():
-        if peak := comparison.exact_peaks.get(name):
-            label = "{0}, {dtype}, {batch} × {seq}".format(name, **row["step"])
-            bars.append(MemoryBar(label, row["predicted_parts_bytes"], {ALL_PARTS: peak}))
-    return bars
-
-
-def rehearsed_bars(shape: ModelShape, step: StepConfig) -> list[MemoryBar]:
-    """Return predicted beside rehearsed parts of one step, for each method."""
-    steps = {NAMES[method]: replace(step, method=method) for method in METHODS}
+    rows, label = comparison.trained, "{0}, {dtype}, {batch} × {seq}"
     return [
-        MemoryBar(name, fit.predict(shape, one).parts, rehearsal.rehearse(shape, one).parts)
-        for name, one in steps.items()
+        MemoryBar(label.format(name, **rows[name]["step"]), rows[name]["predicted_parts_bytes"],
+                  {ALL_PARTS: peak})
+        for name, peak in comparison.exact_peaks.items()
+    ]  # fmt: skip
+
+
+def predicted(model: ModelShape, step: StepConfig) -> dict[Method, MemoryPlan]:
+    """Return the predicted memory of one step, by method."""
+    return {method: fit.predict(model, replace(step, method=method)) for method in METHODS}
+
+
+def rehearsed_bars(model: ModelShape, step: StepConfig) -> list[MemoryBar]:
+    """Return predicted beside rehearsed parts of one step, for each method."""
+    return [
+        MemoryBar(NAMES[m], plan.parts, rehearsal.rehearse(model, replace(step, method=m)).parts)
+        for m, plan in predicted(model, step).items()
     ]
 
 
-def fits_table(shape: ModelShape, step: StepConfig, cards_gib: Sequence[int]) -> str:
+def fits_table(model: ModelShape, step: StepConfig, cards_gib: Sequence[int]) -> str:
     """Return the longest row of tokens that fits on each card, by method, as markdown."""
+    steps = {NAMES[method]: replace(step, method=method) for method in METHODS}
     table = []
     for gib in cards_gib:
-        longest = (
-            fit.longest_sequence(shape, replace(step, method=method), gib * GIB)
-            for method in METHODS
-        )
+        longest = (fit.longest_sequence(model, one, gib * GIB) for one in steps.values())
         table.append([f"{gib} GiB", *(f"{n:,} tokens" if n else "does not fit" for n in longest)])
-    return results.table(["card", *(NAMES[method] for method in METHODS)], table)
+    return results.table(["card", *steps], table)
 
 
 def scores(comparison: Comparison) -> dict[str, dict[str, Interval | None]]:
     """Return exam scores by measure and system, for bars with whiskers; empty if none sat it."""
     sat = {NAMES[who]: row["exam"] for who, row in comparison.parts.items() if row.get("exam")}
-    groups: dict[str, dict[str, Interval | None]] = {}
-    for who, exam in sat.items():
-        for key, name in (("exact_match", "exact match"), ("house_format", "house format")):
-            share = Interval.of(exam[key]) if exam[key] else None
-            groups.setdefault(name, {})[who] = share
-    return groups
+    return {
+        key.replace("_", " "): {
+            who: Interval.of(exam[key]) if exam[key] else None for who, exam in sat.items()
+        }
+        for key in ("exact_match", "house_format")
+        if sat
+    }
 
 
 def score_differences(comparison: Comparison) -> dict[str, Interval]:
     """Return paired differences of exact match over the questions that both systems met."""
     pairs = (("lora", "full"), ("qlora", "lora"), ("lora", "base"), ("nf4", "base"))
-    right = {
+    right = pd.DataFrame({
         who: {answer["id"]: answer["exact_match"] for answer in row["answers"]}
         for who, row in comparison.parts.items()
         if "answers" in row
+    })  # fmt: skip
+    return {
+        f"{NAMES[one]} − {NAMES[other]}": paired_difference(*right[[one, other]].dropna().T.values)
+        for one, other in pairs
+        if {one, other} <= set(right)
     }
-    gaps = {}
-    for one, other in pairs:
-        if one in right and other in right:
-            met = [name for name in right[one] if name in right[other]]
-            a, b = ([right[who][name] for name in met] for who in (one, other))
-            gaps[f"{NAMES[one]} − {NAMES[other]}"] = paired_difference(a, b)
-    return gaps
 
 
 def repair(comparison: Comparison) -> dict[str, float]:
@@ -178,7 +200,7 @@ def repair(comparison: Comparison) -> dict[str, float]:
         "NF4 + its own": ("qlora", "held_out_loss"),
     }
     found = {state: comparison.parts.get(who, {}).get(key) for state, (who, key) in states.items()}
-    return {state: loss for state, loss in found.items() if loss is not None}
+    return {state: kept for state, kept in found.items() if kept is not None}
 
 
 def repaired_share(comparison: Comparison) -> float | None:
@@ -187,11 +209,27 @@ def repaired_share(comparison: Comparison) -> float | None:
     ``None`` where moving lost nothing to speak of, or a state is missing.
     """
     found = repair(comparison)
-    states = ("whole + LoRA", "NF4 + LoRA, moved", "NF4 + its own")
-    if not all(state in found for state in states):
+    whole, moved, own = map(found.get, ("whole + LoRA", "NF4 + LoRA, moved", "NF4 + its own"))
+    if whole is None or moved is None or own is None or moved - whole <= SMALLEST_GAP:
         return None
-    whole, moved, own = (found[state] for state in states)
-    return (moved - own) / (moved - whole) if moved - whole > SMALLEST_GAP else None
+    return (moved - own) / (moved - whole)
+
+
+def live_ratios(
+    bases: Mapping[str, tuple[LanguageModel, TrainConfig]], batches: Sequence[int],
+    lengths: Sequence[int], *, repeats: int,
+) -> dict[int, dict[int, float]]:  # fmt: skip
+    """Time steps of LoRA and QLoRA now; return QLoRA/LoRA by batch and length.
+
+    Parameters
+    ----------
+    bases
+        The model that each method changes, and how it trains.
+    batches, lengths, repeats
+        As in ``bench.step_times.grid``.
+    """
+    steppers = {m: step_times.stepper(how, model=llm.model) for m, (llm, how) in bases.items()}
+    return step_times.ratios(step_times.grid(steppers, batches, lengths, repeats=repeats))
 
 
 def ratios(comparison: Comparison | None) -> dict[int, dict[int, float]] | None:
@@ -224,9 +262,8 @@ def knob_losses(found: Knobs) -> dict[str, dict[str, float]]:
 
 def spread(found: Knobs) -> dict[str, float]:
     """Return by knob how far the losses of its settings lie apart, the widest first."""
-    losses = {knob: [run["held_out_loss"] for run in runs.values()] for knob, runs in found.items()}
-    apart = {knob: max(values) - min(values) for knob, values in losses.items()}
-    return dict(sorted(apart.items(), key=lambda item: -item[1]))
+    losses = pd.DataFrame(knob_losses(found))
+    return (losses.max(axis=1) - losses.min(axis=1)).sort_values(ascending=False).to_dict()
 
 
 def peak_error(comparison: Comparison) -> float | None:
@@ -284,9 +321,9 @@ def _measured(run: dict) -> Iterator[tuple[tuple, dict]]:
             yield (point["model"], *(point["step"][key] for key in keys)), point
 
 
+def _origin(run: dict) -> str:
+    return f"recorded {reports.origin(run)}"
+
+
 def _mib(row: Mapping[str, Any]) -> str:
     return f"{row['saved_bytes'] / 2**20:.1f} MiB"
-
-
-def _origin(run: Mapping[str, Any]) -> str:
-    return f"recorded {run['date']}, {describe(Hardware(**run['hardware']))}"

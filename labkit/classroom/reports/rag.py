@@ -1,7 +1,8 @@
 """Reports on measured RAG: recorded runs, or a live stand-in, as tables and series to draw.
 
 Knows: how the figures of ``bench.rag``, ``bench.updates`` and ``bench.injection`` are read.
-Does not know: how anything was measured, nor how a figure is drawn. Used by lesson 05.
+Does not know: how anything was measured, nor how a figure is drawn. Used by lesson 05, which takes
+what it needs of these benchmarks and of recorded exams from here.
 """
 
 from collections import Counter, defaultdict
@@ -12,6 +13,10 @@ import numpy as np
 
 from labkit import answer_metrics, results, retrieval_metrics
 from labkit.bench import rag
+from labkit.bench.injection import PLANTED, ask, planted_text, rates  # noqa: F401
+from labkit.bench.rag import compare as compare
+from labkit.bench.updates import rule_by_kind as rule_by_kind
+from labkit.classroom.reports import Exams, claims_table, exams, live_exams, recorded, share  # noqa: F401
 from labkit.measure import bootstrap_mean
 from labkit.types import Hit, Interval, Question
 
@@ -56,8 +61,7 @@ def load_board(test: Sequence[Question], hits: Mapping[str, Sequence[Sequence[Hi
 
 def differences(board: Board, names: Iterable[str]) -> dict[str, Interval]:
     """Return the paired differences of hit@1 to the default, largest first."""
-    known = [name for name in names if name in board.rows]
-    gaps = {name: Interval.of(board.rows[name]["difference"]) for name in known}
+    gaps = {name: Interval.of(row["difference"]) for name, row in _rows(board, names).items()}
     return dict(sorted(gaps.items(), key=lambda item: -item[1].mean))
 
 
@@ -77,10 +81,9 @@ def choice_table(board: Board, *, places: int = 6) -> str:
 
 def found_by_k(board: Board, names: Iterable[str]) -> dict[str, list[tuple[int, float]]]:
     """Return for each variant and k the percent of questions with evidence among the first k."""
-    depth = retrieval_metrics.DEPTH
-    series = {}
-    for name in names:
-        ranks = retrieval_metrics.unpack(board.rows[name]["ranks"])
+    depth, series = retrieval_metrics.DEPTH, {}
+    for name, row in _rows(board, names).items():
+        ranks = retrieval_metrics.unpack(row["ranks"])
         first = np.array([min(filter(None, of_one), default=depth + 1) for of_one in ranks])
         series[name] = [(k, 100 * float(np.mean(first <= k))) for k in range(1, depth + 1)]
     return series
@@ -88,24 +91,26 @@ def found_by_k(board: Board, names: Iterable[str]) -> dict[str, list[tuple[int, 
 
 def reading_table(board: Board, names: Iterable[str]) -> str:
     """Return hit@1 beside what is found within the same number of words, as markdown."""
-    header = ["variant", "words of the first passage", "hit@1"]
-    header.append(f"found within {rag.READING_WORDS} words")
-    table = []
-    for name in names:
-        if row := board.rows.get(name):
-            shares = (row["metrics"]["hit_at_1"], row["found_in_reading_words"])
-            words = f"{row['words_of_first']:.0f}"
-            table.append([name, words, *(str(Interval.of(share)) for share in shares)])
-    return results.table(header, table)
+    found = f"found within {rag.READING_WORDS} words"
+    table = [
+        [name, f"{row['words_of_first']:.0f}", str(Interval.of(row["metrics"]["hit_at_1"])),
+         str(Interval.of(row["found_in_reading_words"]))]
+        for name, row in _rows(board, names).items()
+    ]  # fmt: skip
+    return results.table(["variant", "words of the first passage", "hit@1", found], table)
 
 
 def by_kind(board: Board, names: Iterable[str]) -> Table:
     """Return hit@1 of each variant by kind of question."""
     return {
-        name: {k: Interval.of(x) for k, x in board.rows[name]["hit_at_1_by_kind"].items()}
-        for name in names
-        if name in board.rows
+        name: {kind: Interval.of(x) for kind, x in row["hit_at_1_by_kind"].items()}
+        for name, row in _rows(board, names).items()
     }
+
+
+def _rows(board: Board, names: Iterable[str]) -> dict[str, dict]:
+    """Return the rows of those variants that were measured, each once."""
+    return {name: board.rows[name] for name in names if name in board.rows}
 
 
 def causes(failed: Iterable[tuple[Question, Hit]], documents: Mapping) -> dict[str, Counter[str]]:
@@ -126,39 +131,36 @@ def update_states(run: dict | None, hits: Sequence[float]) -> Table:
     """
     if run is None:
         return {"passage: new": {"after": bootstrap_mean(hits)}}
-    labels = {"first_new": "passage: new", "first_old": "passage: old"}
-    labels |= {"says_new": "answer: new", "says_old": "answer: old"}
     states = run["figures"]["states"].items()
     return {
-        label: {name: Interval.of(state[key]) for name, state in states}
-        for key, label in labels.items()
+        f"{what}: {age}": {name: Interval.of(state[f"{key}_{age}"]) for name, state in states}
+        for what, key in (("passage", "first"), ("answer", "says"))
+        for age in ("new", "old")
     }
 
 
-def attack_shares(rates: Mapping[str, dict]) -> Table:
+def attack_shares(found: Mapping[str, dict]) -> Table:
     """Return the rates of ``bench.injection`` as groups of bars."""
     keys = ("shown", "obeyed", "backed", "trusted")
-    return {name: {key: Interval.of(row[key]) for key in keys} for name, row in rates.items()}
+    return {name: {key: Interval.of(row[key]) for key in keys} for name, row in found.items()}
 
 
-def claims(
-    board: Board, exams: Mapping[str, dict | None], updates: dict | None
-) -> list[tuple[str, str, str]]:
-    """Return what was measured for claims C1, C4, C5 and C7, for ``claims_table``.
+def claims(board: Board, sat_by: Exams, updates: dict | None) -> str:
+    """Return what was measured for claims C1, C4, C5 and C7, as markdown.
 
     Parameters
     ----------
-    exams
+    sat_by
         ``{"closed book": run, "RAG": run}``; a missing run is left out.
     updates
         The record of ``bench.updates``, if there is one.
     """
-    sat = {name: run for name, run in exams.items() if run}
+    sat = {name: run for name, run in sat_by.items() if run}
     dates = dict.fromkeys(run.get("date", "") for run in sat.values())
     origin = ", ".join(f"recorded {date}" if date else "measured now" for date in dates)
     rows = []
     for claim, key in (("C1", "exact_match"), ("C5", "wrong_but_confident")):
-        told = "; ".join(f"{who} {Interval.of(run['figures'][key])}" for who, run in sat.items())
+        told = "; ".join(f"{who} {share(run, key)}" for who, run in sat.items())
         rows.append((claim, f"{key.replace('_', ' ')}: {told}" if told else "", origin))
     if updates:
         seconds, states = (updates["figures"][key] for key in ("reingest_s", "states"))
@@ -170,4 +172,4 @@ def claims(
         shares = by_kind(board, modes)
         told = "; ".join(f"{mode} {shares[mode][kind]}" for mode in modes)
         rows.append(("C7", f"hit@1, {kind}: {told}", board.origin))
-    return rows
+    return claims_table(rows)

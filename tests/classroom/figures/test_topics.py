@@ -125,5 +125,5 @@ def test_nothing_to_draw_is_refused() -> None:
 
 
 def test_the_placeholder_names_the_command() -> None:
-    ax = figures.not_recorded("python -m labkit bench x")
-    assert "labkit bench x" in ax.texts[0].get_text()
+    ax = figures.not_recorded("not recorded yet; run: python -m labkit bench x && cat y; true")
+    assert ax.texts[0].get_text() == "run:\npython -m labkit bench x &&\ncat y;\ntrue"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from labkit import catalogue, rag
-from labkit.classroom.widgets import explore as widgets
+from labkit.classroom import widgets
 
 NASTY = '<script>alert("kettle")</script> & <img src=x onerror=alert(1)>'
 

@@ -1,8 +1,9 @@
 """Widgets: the interactive boxes of the lessons, built from core ipywidgets only.
 
-Knows: ipywidgets (7.7.1 and 8), and how hits look as an HTML table. Every text is escaped.
-Does not know: how hits are found or answers written; it is handed a store.
-Used by lessons 02, 04 and 08, after the static figure or table of the same thing.
+Knows: ipywidgets (7.7.1 and 8), and how hits, answers and advice look as HTML. Every text is
+escaped. Does not know: how hits are found or answers written (it is handed a store), what is
+advised (``claims.decide``) or how bets are kept (``claims.bets``).
+Used by lessons 01, 02, 04 and 08, after the static figure or table of the same thing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,10 +11,12 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Any, get_args
 
+from labkit import catalogue, rag
+from labkit.claims import bets, decide
 from labkit.types import Hit, Mode
 
 if TYPE_CHECKING:
-    from labkit import rag
+    from labkit.claims.verdicts import Records, Verdict
     from labkit.models import LanguageModel
     from labkit.store import Store
 
@@ -63,10 +66,18 @@ def outcome(work: Callable[[], str], *, failed: str) -> str:
         return f"<p><b>{failed}</b> {escape(f'{type(error).__name__}: {error}')}</p>"
 
 
-def bind(button: Any, shown: Any, work: Callable[[], str], *, failed: str) -> None:
-    """Let the button show the HTML that ``work`` gives; it rests while it works."""
+def bind(
+    button: Any, shown: Any, work: Callable[[], str], *, failed: str, text: Any = None
+) -> None:
+    """Let the button show the HTML that ``work`` gives; it rests while it works.
+
+    Where there is a ``text`` to type into, an empty one is not worked on.
+    """
 
     def press(_: object) -> None:
+        if text is not None and not text.value.strip():
+            shown.value = EMPTY
+            return
         button.disabled, shown.value = True, "<p>Writing …</p>"
         shown.value = outcome(work, failed=failed)
         button.disabled = False
@@ -97,26 +108,30 @@ def search_box(store: "Store", *, query: str = "", k: int = 5) -> Any:
     """
     import ipywidgets as w
 
-    text = w.Text(value=query, placeholder="Ask the documents", description="Question")
     mode = w.Dropdown(options=list(get_args(Mode)), value="hybrid", description="Mode")
     depth = w.IntSlider(value=k, min=1, max=20, description="k")
     button = w.Button(description="Search", button_style="primary")
-    shown = w.HTML()
+    text, shown = _question(query), w.HTML()
 
     def search() -> str:
-        if not text.value.strip():
-            return EMPTY
         return hits_table(store.search(text.value, k=depth.value, mode=mode.value))
 
-    bind(button, shown, search, failed="The search failed.")
+    bind(button, shown, search, failed="The search failed.", text=text)
     mark("search", query=text, mode=mode, k=depth, go=button, hits=shown)
-    text.layout.width = "95%"
     if query:
         button.click()
     return w.VBox([text, w.HBox([mode, depth, button]), shown])
 
 
-def answer_card(answer: "rag.Answer") -> str:
+def _question(value: str) -> Any:
+    import ipywidgets as w
+
+    text = w.Text(value=value, placeholder="Ask the documents", description="Question")
+    text.layout.width = "95%"
+    return text
+
+
+def answer_card(answer: rag.Answer) -> str:
     """Return one answer as HTML: its text, its sources and the passages shown, all escaped.
 
     Parameters
@@ -161,26 +176,20 @@ def ask_box(
     """
     import ipywidgets as w
 
-    from labkit import catalogue, rag
-
     k = k or catalogue.passages_for(llm.name)
-    text = w.Text(value=question, placeholder="Ask the documents", description="Question")
     depth = w.IntSlider(value=k, min=1, max=10, description="k")
     button = w.Button(description="Ask", button_style="primary")
-    shown = w.HTML()
+    text, shown = _question(question), w.HTML()
 
     def grow(piece: str) -> None:
         shown.value += escape(piece)
 
     def ask() -> str:
-        if not text.value.strip():
-            return EMPTY
         config = replace(rag.DEFAULTS, k=depth.value)
         return answer_card(rag.answer(text.value, store, llm, config=config, on_text=grow))
 
-    bind(button, shown, ask, failed="No answer.")
+    bind(button, shown, ask, failed="No answer.", text=text)
     mark("ask", question=text, k=depth, go=button, answer=shown)
-    text.layout.width = "95%"
     return w.VBox([text, w.HBox([depth, button]), shown])
 
 
@@ -209,3 +218,82 @@ def live_loss(*, every: int = 5) -> Callable[[dict], None]:
             handle.update(axes.figure)
 
     return show
+
+
+def advice_card(advice: decide.Advice) -> str:
+    """Return an advice as HTML: the choice, then each reason with its measurement, all escaped."""
+    head = ("your case", "speaks for", "measured here", "where and when")
+    choice = f"<p><b>Try first: {escape(advice.choice)}</b></p>"
+    return choice + html_table(head, decide.rows(advice))
+
+
+def decision_box(records: "Records", *, case: decide.Case | None = None) -> Any:
+    """Return a box that asks about a case and shows the advice after every change.
+
+    Parameters
+    ----------
+    records
+        The recorded runs, from ``verdicts.load_records``.
+    case
+        What the box shows first.
+
+    Returns
+    -------
+    ipywidgets.VBox
+        Show it as the last line of a cell.
+    """
+    import ipywidgets as w
+
+    case = case or decide.Case()
+    parts = {
+        "facts_in_documents": w.Checkbox(description="answers stand in documents"),
+        "changes": w.Dropdown(options=list(get_args(decide.Change)), description="facts change"),
+        "n_passages": w.IntText(description="passages"),
+        "house_language": w.Checkbox(description="house format and words"),
+        "traceable": w.Checkbox(description="every answer needs a source"),
+        "n_examples": w.IntText(description="training examples"),
+        "max_seconds": w.FloatText(description="seconds an answer"),
+        "gpu_gib": w.FloatText(description="GPU, GiB"),
+    }
+    shown = w.HTML()
+
+    def advised() -> str:
+        values = {name: part.value for name, part in parts.items()}
+        return advice_card(decide.advise(replace(case, **values), records))
+
+    def show(*_: object) -> None:
+        shown.value = outcome(advised, failed="No advice.")
+
+    for name, part in parts.items():
+        part.value = getattr(case, name)
+        part.style.description_width = "9em"
+        part.observe(show, names="value")
+    mark("decide", **parts, advice=shown)
+    show()
+    return w.VBox([*parts.values(), shown])
+
+
+def bets_box(verdicts: Sequence["Verdict"]) -> Any:
+    """Return a box with one choice a claim; its button keeps the bets for lesson 09."""
+    import ipywidgets as w
+
+    kept = bets.load()
+    choices = {
+        one.claim.name: w.Dropdown(
+            options=list(bets.CHOICES), value=kept[one.claim.name], description=one.claim.name
+        )
+        for one in verdicts
+    }
+    button = w.Button(description="Place my bets", button_style="primary")
+    shown = w.HTML()
+
+    def keep() -> str:
+        bets.place({name: choice.value for name, choice in choices.items()})
+        return "<p>Kept. Lesson 09 settles them.</p>"
+
+    bind(button, shown, keep, failed="Not kept.")
+    parts = {name.lower(): choice for name, choice in choices.items()}
+    mark("bets", **parts, go=button, said=shown)
+    texts = (w.HTML(escape(one.claim.text)) for one in verdicts)
+    lines = [w.HBox(pair) for pair in zip(choices.values(), texts, strict=True)]
+    return w.VBox([*lines, button, shown])

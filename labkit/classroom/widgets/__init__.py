@@ -1,1 +1,0 @@
-"""Widgets, each beside the static figure of the same function."""
