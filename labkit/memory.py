@@ -33,7 +33,7 @@ class ModelShape:
     """The numbers of one configuration; ``source`` is where they were published."""
 
     name: str
-    architecture: Literal["llama", "phi3"]
+    architecture: Literal["llama", "qwen2", "phi3"]
     hidden: int
     intermediate: int
     n_layers: int
@@ -72,8 +72,13 @@ class ModelShape:
         }
 
     def block_parameters(self) -> int:
-        """Count the parameters of one block: its matrices and two norms."""
-        return sum(i * o for i, o in self.linears().values()) + 2 * self.hidden
+        """Count the parameters of one block: its matrices, its biases and two norms."""
+        return sum(i * o for i, o in self.linears().values()) + sum(self.vectors())
+
+    def vectors(self) -> list[int]:
+        """Return the lengths of a block's norms and, for Qwen2, of the biases of q, k and v."""
+        biased = ("q_proj", "k_proj", "v_proj") if self.architecture == "qwen2" else ()
+        return [self.hidden] * 2 + [self.linears()[name][1] for name in biased]
 
     def outer_parameters(self) -> int:
         """Count what is outside the blocks: embedding, output layer unless tied, last norm."""
@@ -88,9 +93,9 @@ class ModelShape:
 
         Rope scaling is left out: it changes values, not sizes.
         """
-        from transformers import LlamaConfig, Phi3Config
+        from transformers import LlamaConfig, Phi3Config, Qwen2Config
 
-        kind = Phi3Config if self.architecture == "phi3" else LlamaConfig
+        kind = {"llama": LlamaConfig, "qwen2": Qwen2Config, "phi3": Phi3Config}[self.architecture]
         options: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
         if self.architecture == "phi3":
             options["partial_rotary_factor"] = self.rotary_share
@@ -229,7 +234,7 @@ def trained_tensors(shape: ModelShape, step: StepConfig) -> list[int]:
         sizes = [linears[name] for name in target_names(shape, step.targets)]
         block = [step.rank * side for pair in sizes for side in pair]
         return block * shape.n_layers
-    block = [n_in * n_out for n_in, n_out in linears.values()] + [shape.hidden] * 2
+    block = [n_in * n_out for n_in, n_out in linears.values()] + shape.vectors()
     outer = [shape.vocabulary * shape.hidden] * (1 if shape.tied else 2) + [shape.hidden]
     return block * shape.n_layers + outer
 
@@ -288,7 +293,7 @@ def weight_bytes(shape: ModelShape, step: StepConfig) -> tuple[int, int]:
         quantized_bytes(n_in * n_out, double_quantization=step.double_quantization)
         for n_in, n_out in shape.linears().values()
     ]
-    block = sum(codes for codes, _ in pairs) + size * 2 * shape.hidden
+    block = sum(codes for codes, _ in pairs) + size * sum(shape.vectors())
     constants = sum(constants for _, constants in pairs)
     return shape.n_layers * block + size * shape.outer_parameters(), shape.n_layers * constants
 

@@ -189,9 +189,8 @@ def load_language_model(
     Parameters
     ----------
     name
-        A catalogue name, or ``"auto"``: what ``tuned`` was trained on, else the rule of
-        ``catalogue.choose``, and the small model, with a warning, as long as the one it picks was
-        not fetched.
+        A catalogue name, or ``"auto"``: what ``tuned`` was trained on, else the best of the models
+        that are here by the rule of ``catalogue.choose``.
     choice
         Overrides device, number format and quantization.
     tuned
@@ -209,10 +208,10 @@ def load_language_model(
     from transformers.utils import logging
 
     machine = hardware.detect()
-    choice = choice or catalogue.choose(machine)
+    choice = choice or _choose(machine)
     trained = _training_of(tuned) if tuned else {}
     base = trained.get("model")
-    wanted = name if name != "auto" else base or _fetched_or_small(choice.model)
+    wanted = name if name != "auto" else base or choice.model
     if tuned and base not in (None, wanted):
         raise ValueError(f"{tuned.name!r} was trained on {base}; it does not fit {wanted}.")
     nf4 = trained.get("method") == "qlora" or (choice.nf4 and wanted == choice.model)
@@ -230,6 +229,8 @@ def load_language_model(
     model = AutoModelForCausalLM.from_pretrained(whole, local_files_only=True, **options)
     if nf4:
         _never_repack(model)
+    elif choice.device == "cpu":
+        _into_memory(model)
     if tuned and whole is folder:
         model = with_adapter(model, tuned)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -258,21 +259,31 @@ def with_adapter(model: Any, folder: Path) -> Any:
     return adapted.merge_and_unload() if in_32_bits else adapted
 
 
+def _into_memory(model: Any) -> None:
+    """Copy the weights out of their mapped file, whose pages the system may take back any time.
+
+    Where it does so, a model of 1.5 billion parameters reads its file again for every token.
+    """
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
+
+
 def _training_of(tuned: Path) -> dict[str, Any]:
     """Return the configuration that a folder of ``train`` was trained with, if it says so."""
     path = tuned / RESULT_FILE
     return json.loads(path.read_text("utf-8"))["config"] if path.is_file() else {}
 
 
-def _fetched_or_small(picked: str) -> str:
-    if is_fetched(picked) or not is_fetched(catalogue.SMALL_MODEL):
-        return picked
-    warnings.warn(
-        f"{picked} suits this machine but is not fetched, so {catalogue.SMALL_MODEL} answers. "
-        f"Fetch it once with: python -m labkit fetch {picked}",
-        stacklevel=3,
-    )
-    return catalogue.SMALL_MODEL
+def _choose(machine: hardware.Hardware) -> catalogue.Choice:
+    """Return the best of the models that are here; say which one a card deserves."""
+    choice, best = catalogue.choose(machine, fetched=is_fetched), catalogue.choose(machine).model
+    if machine.gpu_name and choice.model != best:
+        warnings.warn(
+            f"{best} suits this machine but is not fetched, so {choice.model} answers. "
+            f"Fetch it once with: python -m labkit fetch {best}",
+            stacklevel=3,
+        )
+    return choice
 
 
 def _nf4_config(dtype: str) -> Any:

@@ -46,11 +46,11 @@ def finetune(
     as_json: bool = JSON,
 ) -> None:
     """Train full, LoRA or QLoRA; resumes after a kill."""
-    from labkit import catalogue, hardware, train
+    from labkit import catalogue, fetch, hardware, train
     from labkit.measure import Device
 
     if model == "auto":
-        model = catalogue.choose(hardware.detect()).model
+        model = catalogue.choose(hardware.detect(), fetched=fetch.is_fetched).model
     fields = context.params.keys() & train.TrainConfig.__dataclass_fields__
     options = {name: context.params[name] for name in fields} | {"model": model}
     config = train.TrainConfig(**options, command=command_of(context, model))

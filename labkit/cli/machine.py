@@ -5,6 +5,7 @@ how JupyterLab starts (``authoring.lab``).
 """
 
 from dataclasses import asdict
+from pathlib import Path
 
 from typer import Argument, Option
 
@@ -25,18 +26,23 @@ def doctor(as_json: bool = JSON) -> int:
 
 def fetch(
     model: list[str] = Argument(None, parser=model_name, metavar="MODEL", help=WHICH),
+    given: Path = Option(None, "--from", help="a folder that holds the file or package"),
+    suited: bool = Option(False, "--suited", help="what suits this machine, beside those two"),
     show: bool = Option(False, "--list", help="list the catalogue and stop"),
 ) -> None:
     """Bring models into the cache and check their hash."""
-    from labkit import catalogue, fetch
+    from labkit import catalogue, fetch, hardware
 
     if show:
         for card in catalogue.CATALOGUE.values():
             state = "here" if fetch.is_fetched(card.name) else card.source
             print(f"{card.name:24} {card.n_parameters / 1e6:8.0f} M  {state:9} {card.about}")
         return
-    for name in model or [catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL]:
-        fetch.fetch(name)
+    wanted = model or [catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL]
+    if suited and hardware.detect().ram_bytes >= catalogue.READER_RAM_BYTES:
+        wanted = [*wanted, catalogue.READER]
+    for name in wanted:
+        fetch.fetch(name, given=given)
     if not model:
         from labkit.store import course
 

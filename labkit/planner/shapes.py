@@ -50,8 +50,6 @@ def shape(name: str) -> ModelShape:
 def from_config(config: Mapping[str, Any], name: str) -> ModelShape:
     """Return the shape that a transformers configuration describes.
 
-    Biases are left out: they are less than a ten-thousandth.
-
     Raises
     ------
     ValueError
@@ -95,8 +93,8 @@ def _hub_config(name: str) -> dict[str, Any]:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-BLOCKS: dict[str, Literal["llama", "phi3"]] = {
-    "llama": "llama", "mistral": "llama", "qwen2": "llama", "phi3": "phi3",
+BLOCKS: dict[str, Literal["llama", "qwen2", "phi3"]] = {
+    "llama": "llama", "mistral": "llama", "qwen2": "qwen2", "phi3": "phi3",
 }  # fmt: skip
 _NUMBERS = (
     "hidden_size",
@@ -106,6 +104,7 @@ _NUMBERS = (
     "vocab_size",
 )
 _PHI3 = "huggingface.co/microsoft/{}/blob/main/config.json"
+_QWEN = "huggingface.co/Qwen/Qwen2.5-Coder-{}-Instruct/blob/main/config.json"
 _LLAMA = "arXiv:2407.21783, table 3; vocabulary 128,256: its model card"
 
 SHAPES: dict[str, ModelShape] = {
@@ -114,6 +113,14 @@ SHAPES: dict[str, ModelShape] = {
         ModelShape(
             "SmolLM2-135M-Instruct", "llama", 576, 1536, 30, 9, 3, 49_152, True,
             "huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct/blob/main/config.json",
+        ),
+        ModelShape(
+            "Qwen2.5-Coder-0.5B-Instruct", "qwen2", 896, 4864, 24, 14, 2, 151_936, True,
+            _QWEN.format("0.5B"),
+        ),
+        ModelShape(
+            "Qwen2.5-Coder-1.5B-Instruct", "qwen2", 1536, 8960, 28, 12, 2, 151_936, True,
+            _QWEN.format("1.5B"),
         ),
         ModelShape(
             "Phi-3.5-mini-instruct", "phi3", 3072, 8192, 32, 32, 32, 32_064, False,

@@ -66,7 +66,7 @@ def test_any_config_can_be_planned_and_others_are_named(capsys, tmp_path) -> Non
     assert main(["plan", "--model", str(tmp_path / "own-8b" / "config.json")]) == 0
     assert "own-8b, qlora" in capsys.readouterr().out
     Qwen2Config().save_pretrained(tmp_path / "qwen")
-    assert shape(str(tmp_path / "qwen")).architecture == "llama"
+    assert shape(str(tmp_path / "qwen")).architecture == "qwen2"
     PhiConfig().save_pretrained(tmp_path / "phi")
     assert main(["plan", "--model", str(tmp_path / "phi")]) == 1
     assert "model type 'phi'; the formulas know llama, mistral" in capsys.readouterr().err
