@@ -20,6 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from labkit import settings
 from labkit.catalogue import ModelCard, card
@@ -299,9 +300,7 @@ def _require_hash(path: Path, demanded: str) -> None:
 def _write_note(folder: Path, model: ModelCard) -> None:
     hashes = {path.name: sha256(path) for path in sorted(folder.glob("*.safetensors"))}
     note = {"name": model.name, "licence": model.licence, "sha256": hashes}
-    note["source"] = model.package or model.hub_id
-    if model.source == "parts":
-        note |= {"source": model.hub_id, "gguf_sha256": model.weight_sha256}
+    note["source"] = model.hub_id or model.package
     if (revision := folder / REVISION_FILE).is_file():
         note["revision"] = revision.read_text(encoding="utf-8")
         revision.unlink()
@@ -310,10 +309,8 @@ def _write_note(folder: Path, model: ModelCard) -> None:
 
 def _explained(error: Exception, name: str) -> OSError:
     if "No space left on device" in str(error):
-        return OSError(
-            f"The disk is full: {name} did not fit. Free some space, or set LABKIT_CACHE to "
-            "a folder on another disk, and fetch again."
-        )
+        full = f"The disk is full: {name} did not fit. Free some space, or set LABKIT_CACHE to "
+        return OSError(full + "a folder on another disk, and fetch again.")
     return OSError(
         f"{name} could not be fetched: {' '.join(str(error).split())}. Check the network "
         "and pip's index settings, then run the same command again."
@@ -338,9 +335,19 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
         # Dequantized already; transformers still takes it for a GGUF that it may not save.
         model.hf_quantizer = None
         model.config.__dict__.pop("quantization_config", None)
-        embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-        if torch.equal(embedding.weight, head.weight):  # one matrix in the file: save it once
-            model.config.tie_word_embeddings = True
-            model.tie_weights()
+        tie_again(model)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+def tie_again(model: Any) -> None:
+    """Make one matrix of an embedding and an output layer that are two roundings of the same one.
+
+    A GGUF file may hold a tied matrix twice, the output layer's copy in more bits; that one stays.
+    """
+    head = model.get_output_embeddings().weight
+    apart = (model.get_input_embeddings().weight - head).abs().mean()
+    if apart < 0.2 * head.abs().mean():
+        model.set_input_embeddings(type(model.get_input_embeddings())(*head.shape, _weight=head))
+        model.config.tie_word_embeddings = True
+        model.tie_weights()

@@ -462,3 +462,20 @@ def test_phis_end_of_turn_is_learned_and_ends_an_answer(tiny_llm) -> None:
         lambda *told: told[-1].index_fill(-1, told[-1].new_tensor([end]).long(), 1e4)
     )
     assert llm.generate(conversation("How much?")).n_new_tokens == 1
+
+
+@pytest.mark.parametrize(("noise", "tied"), [(1e-3, True), (1.0, False)])
+def test_two_roundings_of_one_matrix_become_one_again(tiny_llm, noise: float, tied: bool) -> None:
+    import copy
+
+    import torch
+
+    model = copy.deepcopy(tiny_llm.model)
+    model.config.tie_word_embeddings = False
+    first = model.get_input_embeddings().weight.detach()
+    head = torch.nn.Parameter(first + noise * first.std() * torch.randn_like(first))
+    model.lm_head.weight = head
+    fetch.tie_again(model)
+    assert torch.equal(model.get_output_embeddings().weight, head)
+    assert torch.equal(model.get_input_embeddings().weight, head) is tied
+    assert model.config.tie_word_embeddings is tied
