@@ -8,6 +8,7 @@ Used by ``labkit doctor``, lesson 00 and ``authoring.notebooks``. It never fails
 import importlib.metadata
 import re
 import shutil
+import subprocess
 import timeit
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from labkit import catalogue, fetch, hardware, results, settings
+from labkit.measure import Device
 
 LESSON_TIMES = "lesson-times"
 NEEDED_RAM_BYTES = 4 * hardware.GIB
@@ -52,12 +54,12 @@ class Report:
 def examine() -> Report:
     """Look at this machine and return the report; takes about ten seconds, mostly loading torch."""
     machine = hardware.detect()
-    choice = catalogue.choose(machine, fetched=fetch.is_fetched)
+    choice = catalogue.choose(machine, fetched=_is_here)
     return Report(
         hardware=machine.as_dict(),
         versions=hardware.versions(),
         choice=vars(choice),
-        findings=[_machine(machine), *map(_package, OLDEST), *_cache(choice)],
+        findings=[_machine(machine), *_card(machine), *map(_package, OLDEST), *_cache(machine)],
         lesson_s=_lesson_seconds(),
     )
 
@@ -122,27 +124,68 @@ def _package(name: str) -> Finding:
     return _warn_if(not numbers, name, text, install)
 
 
-def _cache(choice: catalogue.Choice) -> list[Finding]:
-    names = dict.fromkeys((catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL, choice.model))
+def _card(machine: hardware.Hardware) -> list[Finding]:
+    """Say what is free on the card, or why PyTorch cannot use one that is there."""
+    ask = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(ask, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        told = ""
+    card = told.splitlines()[0] if told.strip() else machine.gpu_name
+    if machine.gpu_name:
+        free, gib = Device("cuda").free_bytes(), hardware.GIB
+        text = f"{card}, {free / gib:.1f} of {machine.gpu_bytes / gib:.1f} GiB free"
+        fix = "end what else uses the card; labkit plans with what is free"
+        return [_warn_if(free < 0.8 * machine.gpu_bytes, "card", text, fix)]
+    fix = "update the NVIDIA driver, or install the torch that fits it: pytorch.org/get-started"
+    text = f"{card} is there, but this PyTorch cannot use it"
+    return [Finding("warning", "card", text, fix)] if card else []
+
+
+def _cache(machine: hardware.Hardware) -> list[Finding]:
+    best = catalogue.choose(machine)
+    names = [catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL, best.model]
+    names += [] if machine.gpu_name else [catalogue.STRONG_READER]
     fix = f"free {NEEDED_DISK_BYTES / hardware.GIB:.0f} GiB, or set LABKIT_CACHE elsewhere"
     try:
         free = shutil.disk_usage(settings.cache_dir()).free
         text = f"{free / hardware.GIB:.0f} GiB free for models"
         disk = _warn_if(free < NEEDED_DISK_BYTES, "disk", text, fix)
-        return [disk, *(_model(name, choice) for name in names)]
+        return [disk, *(_model(name, best) for name in dict.fromkeys(names))]
     except OSError as error:
         text = f"the folder for models cannot be used ({error})"
         return [Finding("problem", "cache", text, "set LABKIT_CACHE to a folder you may write to")]
 
 
-def _model(name: str, choice: catalogue.Choice) -> Finding:
+def _model(name: str, best: catalogue.Choice) -> Finding:
     card = catalogue.card(name)
-    why = f" (the choice here: {choice.reason})" if name == choice.model else ""
-    if fetch.is_fetched(name):
-        return Finding("ok", "model", f"{name} is here{why}")
+    why = f" (the choice here: {best.reason})" if name == best.model else ""
+    pace = f"; {seconds:.0f} s an answer, recorded" if (seconds := _answer_seconds(name)) else ""
+    if _is_here(name):
+        return Finding("ok", "model", f"{name} is here{why}{pace}")
     fix = f"python -m labkit fetch {name}   ({card.download_bytes / 2**20:.0f} MiB, {card.licence})"
-    level: Level = "warning" if card.source == "hub" else "problem"
-    return Finding(level, "model", f"{name} is not fetched{why}", fix)
+    level: Level = "problem" if card.source == "registry" else "warning"
+    return Finding(level, "model", f"{name} is not fetched{why}: {card.about}{pace}", fix)
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return fetch.is_fetched(name)
+    except OSError:
+        return False
+
+
+def _answer_seconds(name: str) -> float | None:
+    """Return the recorded seconds of one answer with passages, where this model sat the exam."""
+    run = _recorded(f"exam-rag-{name.lower()}")
+    return run["figures"]["wall_s"] / run["config"]["n_questions"] if run else None
+
+
+def _recorded(name: str) -> dict | None:
+    try:
+        return results.load(name)
+    except FileNotFoundError:  # labkit without the course around it
+        return None
 
 
 def _lesson_seconds() -> dict[str, float]:

@@ -5,12 +5,12 @@ import re
 import pytest
 
 from labkit import catalogue
-from labkit.catalogue import CATALOGUE, GPU_MODEL, SMALL_MODEL
+from labkit.catalogue import CATALOGUE, GPU_MODEL, READER, SMALL_MODEL, STRONG_READER
 from labkit.hardware import GIB, Hardware
 
 
-def cpu(bf16: bool) -> Hardware:
-    return Hardware("CPU", 2, 8 * GIB, bf16)
+def cpu(bf16: bool, *, gib: float = 7.8) -> Hardware:
+    return Hardware("CPU", 2, int(gib * GIB), bf16)
 
 
 def gpu(gib: float, *, bf16: bool = True, n: int = 1) -> Hardware:
@@ -20,18 +20,20 @@ def gpu(gib: float, *, bf16: bool = True, n: int = 1) -> Hardware:
 @pytest.mark.parametrize(
     ("machine", "model", "device", "dtype", "nf4"),
     [
-        (cpu(bf16=False), SMALL_MODEL, "cpu", "float32", False),
-        (cpu(bf16=True), SMALL_MODEL, "cpu", "bfloat16", False),
+        (cpu(bf16=False), READER, "cpu", "float32", False),
+        (cpu(bf16=True), READER, "cpu", "bfloat16", False),
+        (cpu(bf16=True, gib=5), SMALL_MODEL, "cpu", "bfloat16", False),
         (gpu(14.7, bf16=False), GPU_MODEL, "cuda", "float16", False),
         (gpu(15, bf16=False), GPU_MODEL, "cuda", "float16", False),
         (gpu(8), GPU_MODEL, "cuda", "bfloat16", True),
         (gpu(8, bf16=False), GPU_MODEL, "cuda", "float16", True),
         (gpu(6), GPU_MODEL, "cuda", "bfloat16", True),
-        (gpu(4), SMALL_MODEL, "cuda", "bfloat16", False),
+        (gpu(4), READER, "cuda", "bfloat16", False),
+        (gpu(3), SMALL_MODEL, "cuda", "bfloat16", False),
         (gpu(0), SMALL_MODEL, "cuda", "bfloat16", False),
         (gpu(40), GPU_MODEL, "cuda", "bfloat16", False),
         (gpu(80), GPU_MODEL, "cuda", "bfloat16", False),
-        (gpu(4, n=8), SMALL_MODEL, "cuda", "bfloat16", False),
+        (gpu(4, n=8), READER, "cuda", "bfloat16", False),
         (gpu(24, n=2), GPU_MODEL, "cuda", "bfloat16", False),
     ],
 )
@@ -39,6 +41,22 @@ def test_auto_picks_by_hardware(machine, model, device, dtype, nf4) -> None:
     choice = catalogue.choose(machine)
     assert (choice.model, choice.device, choice.dtype, choice.nf4) == (model, device, dtype, nf4)
     assert choice.reason
+
+
+@pytest.mark.parametrize(
+    ("machine", "here", "model"),
+    [
+        (cpu(bf16=True), [SMALL_MODEL], SMALL_MODEL),
+        (cpu(bf16=True), [SMALL_MODEL, READER, STRONG_READER], READER),
+        (gpu(40), [SMALL_MODEL, READER], READER),
+        (gpu(40), [SMALL_MODEL, READER, STRONG_READER], STRONG_READER),
+        (gpu(5), [SMALL_MODEL, READER, STRONG_READER], READER),
+        (gpu(40), [], SMALL_MODEL),
+    ],
+)
+def test_auto_takes_the_largest_that_is_here(machine, here: list[str], model: str) -> None:
+    choice = catalogue.choose(machine, fetched=here.__contains__)
+    assert choice.model == model and choice.reason
 
 
 def test_more_memory_never_picks_a_smaller_model_or_fewer_bits() -> None:
@@ -107,5 +125,5 @@ def test_the_embedding_models_have_the_size_of_their_published_shape(
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'gpt'.*SmolLM2-135M-Instruct, all-MiniLM"):
+    with pytest.raises(ValueError, match="'gpt'.*SmolLM2-135M-Instruct, Qwen2.5"):
         catalogue.card("gpt")

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import shutil
 import types
 from dataclasses import asdict
@@ -54,9 +55,30 @@ def test_missing_models_are_named_with_the_command_to_type() -> None:
 def test_the_optional_gpu_model_is_only_a_warning(monkeypatch) -> None:
     card = Hardware("CPU", 2, 16 * GIB, False, "A100", 1, 40 * GIB, True)
     monkeypatch.setattr(hardware, "detect", lambda: card)
+    monkeypatch.setattr(doctor.Device, "free_bytes", lambda self: 39 * GIB)
     levels = {finding.text.split()[0]: finding.level for finding in findings("model")}
     assert levels[catalogue.GPU_MODEL] == "warning"
     assert levels[catalogue.SMALL_MODEL] == "problem"
+
+
+@pytest.mark.parametrize(("free_gib", "level"), [(39, "ok"), (12, "warning")])
+def test_a_card_in_use_by_others_is_said(monkeypatch, free_gib: int, level: str) -> None:
+    card = Hardware("CPU", 2, 16 * GIB, False, "A100", 1, 40 * GIB, True)
+    monkeypatch.setattr(hardware, "detect", lambda: card)
+    monkeypatch.setattr(doctor.Device, "free_bytes", lambda self: free_gib * GIB)
+    (finding,) = findings("card")
+    assert finding.level == level and f"{free_gib}.0 of 40.0 GiB free" in finding.text
+
+
+def test_a_card_that_the_driver_keeps_from_pytorch_is_said(monkeypatch, tmp_path: Path) -> None:
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 'Tesla T4, 418.40'\n")
+    smi.chmod(0o755)
+    assert findings("card") == [], "there is no card here"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (finding,) = findings("card")
+    assert finding.level == "warning" and "Tesla T4, 418.40 is there, but" in finding.text
+    assert "update the NVIDIA driver" in finding.fix
 
 
 def replace_version(monkeypatch: pytest.MonkeyPatch, package: str, version: str | None) -> None:
@@ -135,7 +157,7 @@ def test_a_cache_that_cannot_be_made_is_a_finding_not_a_crash(monkeypatch, tmp_p
 
 def test_lesson_times_are_carried_over_by_speed(monkeypatch) -> None:
     run = {"figures": {"matmul_gflops": 100.0, "lesson_s": {"00": 30.0, "01": 600.0}}}
-    monkeypatch.setattr(results, "load", lambda name: run)
+    monkeypatch.setattr(results, "load", {doctor.LESSON_TIMES: run}.get)
     monkeypatch.setattr(doctor, "matmul_gflops", lambda: 50.0)
     report = doctor.examine()
     assert report.lesson_s == {"00": 60.0, "01": 1200.0}

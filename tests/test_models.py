@@ -123,14 +123,23 @@ def test_a_fetched_model_is_loaded_by_name_and_by_auto(tiny_llm, tmp_path, monke
     assert loaded.model.dtype == torch.bfloat16
 
 
-def test_auto_falls_back_to_the_small_model_and_says_so(tiny_llm, tmp_path, monkeypatch) -> None:
+def test_auto_takes_the_best_that_is_here_and_tells_a_card_of_a_better_one(
+    tiny_llm, tmp_path, monkeypatch
+) -> None:
+    from labkit import hardware
+
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
-    choice = catalogue.Choice(catalogue.GPU_MODEL, "cpu", "float32", False, "a big card")
-    with pytest.raises(FileNotFoundError, match=f"labkit fetch {catalogue.GPU_MODEL}"):
-        models.load_language_model(choice=choice)
+    laptop = hardware.Hardware("CPU", 2, 8 * hardware.GIB, False)
+    monkeypatch.setattr(hardware, "detect", lambda: laptop)
+    with pytest.raises(FileNotFoundError, match=f"labkit fetch {catalogue.SMALL_MODEL}"):
+        models.load_language_model()
     save_as_fetched(tiny_llm, tmp_path, catalogue.SMALL_MODEL)
-    with pytest.warns(UserWarning, match=f"labkit fetch {catalogue.GPU_MODEL}"):
-        assert models.load_language_model(choice=choice).name == catalogue.SMALL_MODEL
+    assert models.load_language_model().name == catalogue.SMALL_MODEL
+    save_as_fetched(tiny_llm, tmp_path, catalogue.READER)
+    assert models.load_language_model().name == catalogue.READER
+    card = hardware.Hardware("CPU", 2, 2**34, False, "Card", 1, 40 * hardware.GIB, True)
+    with pytest.warns(UserWarning, match=f"so {catalogue.READER} answers.*{catalogue.GPU_MODEL}"):
+        assert models._choose(card).model == catalogue.READER
 
 
 @pytest.mark.parametrize(

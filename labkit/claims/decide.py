@@ -1,7 +1,7 @@
 """The decision helper: from a case to an advice whose every reason carries a measurement.
 
 Knows: which recorded runs speak to which trait of a case, and that only a measured reason votes.
-Does not know: how anything was measured, nor how an advice is shown (``widgets.decide``).
+Does not know: how anything was measured, nor how an advice is shown (``classroom.widgets``).
 Used by lesson 01, and again by lesson 12.
 """
 
