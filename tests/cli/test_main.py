@@ -201,7 +201,7 @@ def test_fetch_lists_the_catalogue_without_fetching(monkeypatch, capsys, tmp_pat
 
 def test_fetch_brings_the_two_small_models_unless_told_otherwise(monkeypatch, store) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(fetch, "fetch", asked.append)
+    monkeypatch.setattr(fetch, "fetch", lambda name, *, given: asked.append(name))
     assert main(["fetch"]) == 0
     assert sorted(asked) == sorted([catalogue.SMALL_MODEL, catalogue.EMBEDDING_MODEL])
     assert store.opened == [("the course", True)]
@@ -209,6 +209,18 @@ def test_fetch_brings_the_two_small_models_unless_told_otherwise(monkeypatch, st
     store.opened.clear()
     assert main(["fetch", catalogue.GPU_MODEL]) == 0
     assert (asked, store.opened) == ([catalogue.GPU_MODEL], [])
+
+
+@pytest.mark.parametrize(("gib", "more"), [(4, []), (8, [catalogue.READER])])
+def test_what_suits_a_machine_is_fetched_too(monkeypatch, store, gib: int, more: list) -> None:
+    from labkit import hardware
+
+    asked: list[str] = []
+    monkeypatch.setattr(fetch, "fetch", lambda name, *, given: asked.append(name))
+    laptop = hardware.Hardware("CPU", 2, gib * hardware.GIB, False)
+    monkeypatch.setattr(hardware, "detect", lambda: laptop)
+    assert main(["fetch", "--suited"]) == 0
+    assert asked == [catalogue.EMBEDDING_MODEL, catalogue.SMALL_MODEL, *more]
 
 
 def test_fetching_an_unknown_model_names_the_known_ones(capsys) -> None:

@@ -153,12 +153,12 @@ def rehearsed_bars(model: ModelShape, step: StepConfig) -> list[MemoryBar]:
     ]
 
 
-def fits_table(model: ModelShape, step: StepConfig, cards_gib: Sequence[int]) -> str:
+def fits_table(model: ModelShape, step: StepConfig, cards_gib: Sequence[float]) -> str:
     """Return the longest row of tokens that fits on each card, by method, as markdown."""
     steps = {NAMES[method]: replace(step, method=method) for method in METHODS}
     table = []
     for gib in cards_gib:
-        longest = (fit.longest_sequence(model, one, gib * GIB) for one in steps.values())
+        longest = (fit.longest_sequence(model, one, int(gib * GIB)) for one in steps.values())
         table.append([f"{gib} GiB", *(f"{n:,} tokens" if n else "does not fit" for n in longest)])
     return results.table(["card", *steps], table)
 
