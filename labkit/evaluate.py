@@ -12,14 +12,17 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, get_args
 
 from labkit import answer_metrics, catalogue, chunking, exam, rag, results, settings
+from labkit.finder import Finder
+from labkit.measure import bootstrap_mean
 from labkit.models import RESULT_FILE, LanguageModel, load_language_model
 from labkit.rerank import Reranked
-from labkit.retrieval_metrics import summarise_retrieval
+from labkit.retrieval_metrics import ranks_of, summarise_retrieval
 from labkit.store import search as searching
 from labkit.types import Hit, Mode, Question, Scorer, Searcher
 
@@ -88,6 +91,8 @@ def sit(
     figures = _score(questions, said) | {"wall_s": time.perf_counter() - start}
     figures["retrieval"] = _retrieval(questions, searched) if searched else None
     config = _config(system, llm.name, shown, len(questions), tuned, reranked=bool(scorer))
+    if isinstance(searched, Finder):
+        config |= {"mode": "finder", "command": f"{config['command']} --finder"}
     if label:
         config |= {"label": label, "command": f"{config['command']} --label {label}"}
     if limit is None:
@@ -109,6 +114,8 @@ def render(run: dict) -> str:
     head = f"{config['system']} with {config['model']}, {config['n_questions']} questions"
     lines = [f"{head}, {figures['wall_s']:.0f} s"]
     lines += [f"  {label:28} {_percent(figures[name])}" for name, label in SHOWN.items()]
+    lines += [f"  {name.replace('_', ' '):28} {_percent(part)}"
+              for name, part in figures["split"].items()]  # fmt: skip
     parts = figures["by_kind"] | figures["by_held_out"]
     lines += [f"  exact match, {part:15} {_percent(share)}" for part, share in parts.items()]
     return "\n".join(lines)
@@ -163,6 +170,7 @@ def _run_name(config: dict) -> str:
         "" if method == "lora" else method,
         "" if usual else f"k{config['k']}",
         "reranked" if "reranked" in config else "",
+        "finder" if config.get("mode") == "finder" else "",
         config.get("label", ""),
     ]
     return "-".join(filter(None, parts))
@@ -170,8 +178,8 @@ def _run_name(config: dict) -> str:
 
 def _ask(
     asked: list[str], llm: LanguageModel, store: Searcher | None, k: int, *, progress: bool
-) -> list[tuple[str, list[str]]]:
-    """Return each answer's text and the documents it cites."""
+) -> list[tuple[str, list[str], Sequence[Hit]]]:
+    """Return each answer's text, the documents it cites, and the passages it was shown."""
     from tqdm import tqdm
 
     with tqdm(total=len(asked), unit=" questions", disable=None if progress else True) as bar:
@@ -181,20 +189,45 @@ def _ask(
 
         if store is None:
             texts = [g.text for g in rag.answer_closed_book(asked, llm, on_progress=show)]
-            return [(text, answer_metrics.cited_ids(text)) for text in texts]
+            return [(text, answer_metrics.cited_ids(text), ()) for text in texts]
         answers = rag.answer_batch(asked, store, llm, config=rag.RagConfig(k=k), on_progress=show)
-        return [(answer.text, answer.cited_ids) for answer in answers]
+        return [(answer.text, answer.cited_ids, answer.hits) for answer in answers]
 
 
-def _score(questions: list[Question], said: list[tuple[str, list[str]]]) -> dict:
+def _score(questions: list[Question], said: list[tuple[str, list[str], Sequence[Hit]]]) -> dict:
     scores, answers = [], []
-    for question, (text, cited) in zip(questions, said, strict=True):
+    for question, (text, cited, hits) in zip(questions, said, strict=True):
         score = answer_metrics.score_answer(question, text, citations=cited)
         scores.append(score)
         answers.append(
-            {"id": question.id, "text": text, "cited": cited, "exact_match": score.exact_match}
-        )
-    return answer_metrics.summarise_answers(questions, scores) | {"answers": answers}
+            {"id": question.id, "text": text, "cited": cited, "exact_match": score.exact_match,
+             "abstained": score.abstained, "found": was_shown(question, hits)}
+        )  # fmt: skip
+    summary = answer_metrics.summarise_answers(questions, scores)
+    return summary | {"split": split(answers), "answers": answers}
+
+
+def was_shown(question: Question, hits: Sequence[Hit]) -> bool:
+    """Tell whether every piece of a question's evidence stands in the passages shown."""
+    return bool(question.evidence) and None not in ranks_of(question, hits)
+
+
+def split(answers: Sequence[dict]) -> dict[str, dict | None]:
+    """Return finding and reading apart: shares with their intervals, ``None`` of no answers.
+
+    ``found`` is over all questions, those without an answer among the documents included.
+    """
+    found = [row for row in answers if row["found"]]
+    rest = [row for row in answers if not row["found"]]
+    values = {
+        "found": [row["found"] for row in answers],
+        "right_given_found": [row["exact_match"] for row in found],
+        "abstained_given_found": [row["abstained"] for row in found],
+        "abstained_given_not_found": [row["abstained"] for row in rest],
+    }
+    return {
+        name: asdict(bootstrap_mean(marks)) if marks else None for name, marks in values.items()
+    }
 
 
 def _retrieval(questions: list[Question], store: Searcher) -> dict:

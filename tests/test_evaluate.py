@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ def test_base_is_scored_by_hand(llm, tmp_path: Path) -> None:
         "text": "It takes 1.6 kg. [SB-1]",
         "cited": ["SB-1"],
         "exact_match": 1.0,
+        "abstained": False,
+        "found": False,
     }
 
 
@@ -284,3 +287,27 @@ def test_runs_with_another_number_of_passages_stand_beside_each_other(llm, store
         evaluate.sit("rag", k=k, llm=llm, store=store, folder=tmp_path)
     names = sorted(path.name for path in tmp_path.glob("*.json"))
     assert names == ["exam-rag-tiny-1-k1.json", "exam-rag-tiny-1.json"]
+
+
+def test_finding_and_reading_are_told_apart() -> None:
+    rows = [(True, 1.0, False), (True, 0.0, False), (True, 0.0, True), (False, 0.0, True),
+            (False, 1.0, True), (False, 0.0, False)]  # fmt: skip
+    answers = [{"found": f, "exact_match": e, "abstained": a} for f, e, a in rows]
+    means = {name: share["mean"] for name, share in evaluate.split(answers).items() if share}
+    assert means == {
+        "found": 0.5,
+        "right_given_found": pytest.approx(1 / 3),
+        "abstained_given_found": pytest.approx(1 / 3),
+        "abstained_given_not_found": pytest.approx(2 / 3),
+    }
+    assert evaluate.split(answers[:3])["abstained_given_not_found"] is None
+
+
+def test_evidence_was_shown_only_if_every_piece_was(make_hit) -> None:
+    two = Question(
+        "q", "synthesis", "?", "", ("1", "2"), (Evidence("A", "one"), Evidence("B", "two"))
+    )
+    first, second = make_hit("one", document_id="A"), make_hit("two", document_id="B")
+    assert evaluate.was_shown(two, [first, second])
+    assert not evaluate.was_shown(two, [first])
+    assert not evaluate.was_shown(replace(two, evidence=()), [first]), "there is nothing to show"

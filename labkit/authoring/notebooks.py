@@ -191,7 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("lesson", nargs="*", help="a lesson's number or name; default: all")
     again = "build or run what is up to date, too"
     parser.add_argument("--force", "--again", dest="again", action="store_true", help=again)
-    options = parser.parse_args(arguments)
+    options = parser.parse_intermixed_args(arguments)
     root, names = settings.course_dir(), tuple(options.lesson)
     every = lessons(root)
     for name in names:

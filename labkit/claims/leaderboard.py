@@ -69,6 +69,7 @@ def render(runs: Sequence[dict]) -> str:
     sections = [
         ("Exact match by kind of question", board[["system", *KINDS, "all"]]),
         ("How the answers behave", board[["system", *list(METRICS.values())[1:]]]),
+        *(("Finding and reading apart", part) for part in _split(runs)),
         *(("Retrieval: is the evidence among the hits?", _retrieval(one)) for one in searched[:1]),
         ("Where the rows come from", board[["system", "date", "machine", "command"]]),
     ]
@@ -134,6 +135,17 @@ def html(title: str, body: str) -> str:
     )
 
 
+def _split(runs: Sequence[dict]) -> list[pd.DataFrame]:
+    """Return one table of the runs that say what was shown with each answer, or none."""
+    rows = [
+        {"system": name_of(run)}
+        | {name.replace("_", " "): share_text(share) for name, share in shares.items()}
+        for run in runs
+        if (shares := run["figures"].get("split"))
+    ]
+    return [pd.DataFrame(rows)] if rows else []
+
+
 def _retrieval(modes: dict) -> pd.DataFrame:
     """Return hit@1 and hit@5 by kind, one row a way of searching."""
     return pd.DataFrame(
@@ -153,6 +165,7 @@ def name_of(run: dict) -> str:
         config["training"]["method"] if "training" in config else "",
         f"k = {config['k']}" if config["k"] else "",
         "reranked" if config.get("reranked") else "",
+        "finder" if config.get("mode") == "finder" else "",
         config.get("label", ""),
         "stale" if why_stale(run) else "",
     ]

@@ -1,4 +1,4 @@
-"""The doors ``ingest`` and ``ask``: documents into a database, answers out of it.
+"""The doors ``ingest``, ``search`` and ``ask``: documents into a database, answers out of it.
 
 Knows: arguments, and when the price of an embedding service must be agreed to. Does not know: how
 documents are read and found (``store``) or an answer is written (``rag``).
@@ -9,11 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
 
 from labkit.cli.common import JSON, MODEL, PASSAGES, embedder_name, print_result
+from labkit.types import Mode
 
 if TYPE_CHECKING:
+    from labkit.finder import Finder
     from labkit.store import Store
 
 
@@ -54,6 +56,44 @@ def ingest(
     print_result("\n".join(lines), asdict(report), as_json)
 
 
+def search(
+    question: str,
+    db: str = Option("", help=COURSE, show_default=False),
+    mode: Mode = Option("hybrid", help="hybrid looks closer; vector and text are bare lists"),
+    where: list[str] = Option([], metavar="COLUMN=VALUE", help="such as kind=bulletin; repeatable"),
+    k: int = Option(5, "-k", min=1, help="hits"),
+    as_json: bool = JSON,
+) -> None:
+    """Show what is found for a question: passages, scores, sources; no model answers."""
+    store, finder = _searched(db)
+    conditions = dict(map(_condition, where))
+    if conditions or mode != "hybrid":
+        hits = store.search(question, k=k, mode=mode, where=conditions)
+    else:
+        hits = finder.search(question, k=k)
+    lines = [f"{hit.score:6.3f}  [{hit.document_id}] {hit.date or ''}\n        {hit.passage}"
+             for hit in hits]  # fmt: skip
+    print_result("\n".join(lines) or "Nothing was found.", [asdict(hit) for hit in hits], as_json)
+
+
+def _condition(text: str) -> tuple[str, str | float]:
+    column, sign, value = text.partition("=")
+    if not sign or not column or not value:
+        raise BadParameter(f"{text!r} is no condition; write COLUMN=VALUE, such as kind=bulletin")
+    try:
+        return column, float(value)
+    except ValueError:
+        return column, value
+
+
+def _searched(db: str) -> "tuple[Store, Finder]":
+    from labkit.finder import open_finder
+    from labkit.store import course
+
+    store = _open_store(db, create=False) if db else course.open_course_store()
+    return store, open_finder(store, course=not db)
+
+
 def ask(
     question: str,
     db: str = Option("", help=COURSE, show_default=False),
@@ -64,13 +104,12 @@ def ask(
 ) -> None:
     """Ask the documents; the answer names its sources."""
     from labkit import catalogue, models, rag
-    from labkit.store import course
 
-    store = _open_store(db, create=False) if db else course.open_course_store()
+    _, finder = _searched(db)
     llm = models.load_language_model(model, tuned=tuned)
     stream = None if as_json else lambda text: print(text, end="", flush=True)
     config = rag.RagConfig(k=k or catalogue.passages_for(llm.name))
-    answer = rag.answer(question, store, llm, config=config, on_text=stream)
+    answer = rag.answer(question, finder, llm, config=config, on_text=stream)
     print_result("\n" + rag.render_sources(answer), asdict(answer), as_json)
 
 

@@ -22,6 +22,7 @@ def exam(
     model: str = MODEL,
     k: int = PASSAGES,
     rerank: bool = Option(False, "--rerank", help="compare passages and question token by token"),
+    finder: bool = Option(False, "--finder", help="search as `ask` does: identifiers, newer first"),
     label: str = Option("", help="ends the record's name; else one replaces another"),
     limit: int = Option(None, min=1, help="N questions spread evenly over the exam; not recorded"),
     as_json: bool = JSON,
@@ -29,6 +30,7 @@ def exam(
     """Run the exam and add the score to the leaderboard."""
     from labkit import evaluate, results
     from labkit.claims import leaderboard
+    from labkit.finder import open_finder
     from labkit.rerank import course_scorer
     from labkit.store import course
 
@@ -36,6 +38,8 @@ def exam(
         results.refuse_fast()
     options = {name: context.params[name] for name in ("model", "tuned", "k", "limit", "label")}
     options["store"] = course.open_course_store() if system in evaluate.OPEN_BOOK else None
+    if finder and options["store"]:
+        options["store"] = open_finder(options["store"], course=True)
     options["scorer"] = course_scorer() if rerank else None
     run = evaluate.sit(system, **options, progress=not as_json)
     if limit is None:

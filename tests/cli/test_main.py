@@ -21,7 +21,7 @@ from labkit.models import LanguageModel
 from labkit.store import IngestReport
 from labkit.types import Generation, Hit
 
-COMMANDS = "doctor fetch ingest ask exam leaderboard finetune plan bench lab".split()
+COMMANDS = "doctor fetch ingest search ask exam leaderboard finetune plan bench lab".split()
 SAID = "Each pitch bearing takes 1.6 kg of grease. [SB-1]"
 RUN_WITHOUT_NETWORK = """
 import json, socket, sys
@@ -53,8 +53,12 @@ class FakeStore:
     hits: list[Hit]
     embedder_name: str = "fake"
     opened: list[tuple] = field(default_factory=list)
+    asked: tuple = ()
 
-    def search(self, query: str, *, k: int = 5, mode: str = "hybrid") -> list[Hit]:
+    def search(
+        self, query: str, *, k: int = 5, mode: str = "hybrid", where: dict | None = None
+    ) -> list[Hit]:
+        self.asked = (mode, where)
         return self.hits[:k]
 
     def ingest(self, paths: Sequence[str], *, max_words: int, on_progress: Any) -> IngestReport:
@@ -79,6 +83,7 @@ def store(make_hit: Any, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
         return fake
 
     monkeypatch.setattr(documents, "_open_store", open_store)
+    monkeypatch.setattr("labkit.finder.open_finder", lambda store, *, course: store)
     monkeypatch.setattr(
         "labkit.store.course.open_course_store", lambda: open_store("the course", create=True)
     )
@@ -242,6 +247,18 @@ def test_ingest_speaks_json_alone_on_stdout(store, capsys) -> None:
     parsed = json.loads(capsys.readouterr().out)
     assert (parsed["added"], parsed["version"]) == (3, 7)
     assert parsed["unreadable"] == [{"path": "a b.pdf", "reason": "broken file"}]
+
+
+def test_search_shows_hits_without_a_model_and_hands_conditions_on(store, capsys) -> None:
+    assert main(["search", "How much?", "--db", "my-db", "-k", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "[SB-1]" in said and "takes 1.6 kg" in said and "SM-1" not in said
+    told = ["--where", "kind=bulletin", "--where", "torque=5", "--mode", "text", "--json"]
+    assert main(["search", "How much?", *told]) == 0
+    assert store.asked == ("text", {"kind": "bulletin", "torque": 5.0})
+    assert [hit["document_id"] for hit in json.loads(capsys.readouterr().out)] == ["SB-1", "SM-1"]
+    assert main(["search", "How much?", "--where", "kind"]) == 2
+    assert "'kind' is no condition; write COLUMN=VALUE" in capsys.readouterr().err
 
 
 def test_ask_prints_the_answer_with_its_sources(store, llm, capsys) -> None:
