@@ -5,6 +5,7 @@ Does not know: how to download (``fetch``) or run (``models``) them.
 Used by lesson 00 and by every later lesson through ``load_language_model("auto")``.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -164,13 +165,15 @@ class Choice:
 
 
 def card(name: str) -> ModelCard:
-    """Return the catalogue entry of that name.
+    """Return the catalogue entry of that name, or one for a hub's ``organisation/name``.
 
     Raises
     ------
     ValueError
         If there is none; the message lists the names there are.
     """
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return _HUB(name=name, task="generate", licence="see its page", n_parameters=0, hub_id=name)
     if name not in CATALOGUE:
         raise ValueError(f"There is no model {name!r}; choose one of {', '.join(CATALOGUE)}.")
     return CATALOGUE[name]

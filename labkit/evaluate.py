@@ -165,8 +165,9 @@ def _run_name(config: dict) -> str:
     """Name the run ``exam-SYSTEM-MODEL``; what is not the usual way follows."""
     method = config.get("training", {}).get("method", "lora")
     usual = config["k"] in (None, catalogue.passages_for(config["model"]))
+    model = config["model"].lower().replace("/", "-")
     parts = [
-        f"{results.LEADERBOARD_PREFIX}{config['system']}-{config['model'].lower()}",
+        f"{results.LEADERBOARD_PREFIX}{config['system']}-{model}",
         "" if method == "lora" else method,
         "" if usual else f"k{config['k']}",
         "reranked" if "reranked" in config else "",

@@ -99,13 +99,7 @@ def fetch(name: str, *, given: Path | None = None, say: Say = print) -> Path:
 
 
 def verify(folder: Path) -> None:
-    """Compare every weight file with the sha256 noted when it was fetched.
-
-    Raises
-    ------
-    ValueError
-        If a file changed or is missing; the message says to delete the folder and fetch again.
-    """
+    """Compare every weight file with the sha256 noted when it was fetched; refuse any other."""
     noted = json.loads((folder / MARKER).read_text(encoding="utf-8"))["sha256"]
     for file_name, expected in noted.items():
         if sha256(folder / file_name) != expected:
@@ -124,7 +118,7 @@ def sha256(path: Path) -> str:
 
 
 def _final_dir(name: str) -> Path:
-    return settings.cache_dir() / "models" / name
+    return settings.cache_dir() / "models" / name.replace("/", "--")
 
 
 def _require_weights(model: ModelCard) -> None:
@@ -146,7 +140,7 @@ def _require_space(model: ModelCard) -> None:
 
 def _bring(model: ModelCard, given: Path | None, say: Say) -> None:
     """Make the model beside its download, then move it to its place in one step."""
-    work = settings.cache_dir() / "downloads" / model.name
+    work = settings.cache_dir() / "downloads" / model.name.replace("/", "--")
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as scratch:
         try:
@@ -281,6 +275,8 @@ def _from_hub(model: ModelCard, work: Path, scratch: Path, say: Say) -> Path:
         snapshot_download(model.hub_id, revision=info.sha, local_dir=folder, allow_patterns=wanted)
     except Exception as error:  # the hub's HTTP library, and so its errors, differ by release
         raise OSError(f"the hub did not answer ({error})") from error
+    if not list(folder.glob("*.safetensors")):
+        raise OSError("the hub has no safetensors of it, and nothing else is loaded")
     for file in info.siblings or []:
         if file.rfilename.endswith(".safetensors") and file.lfs:
             _require_hash(folder / file.rfilename, file.lfs.sha256)

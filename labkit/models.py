@@ -52,6 +52,8 @@ class LanguageModel:
 
     def _stop_ids(self) -> list[int]:
         """Return where generation ends: the model's own tokens, and its template's end of turn."""
+        if not self.tokenizer.chat_template:
+            raise ValueError(f"{self.name} has no chat template; take a model made to answer.")
         turn = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
         closing = self.tokenizer.apply_chat_template(turn, tokenize=False).rpartition("!")[2]
         end_of_turn = self.tokenizer(closing.strip(), add_special_tokens=False)["input_ids"][:1]

@@ -171,10 +171,10 @@ def codes(text: str) -> set[str]:
 
     Examples
     --------
-    >>> sorted(codes("nv-117: torque as in SB-2019, not the M30 bolts"))
-    ['NV-117', 'SB-2019']
+    >>> sorted(codes("nv-117: torque as in SB-2019-04, not the M30 bolts"))
+    ['NV-117', 'SB-2019-04']
     """
-    return {code.upper() for code in re.findall(r"\b[A-Za-z]+-\d+[A-Za-z\d]*\b", text)}
+    return {code.upper() for code in re.findall(r"\b[A-Za-z]+(?:-\d+[A-Za-z\d]*)+\b", text)}
 
 
 def late_interaction(embedder: TokenEmbedder) -> Scorer:

