@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from labkit import catalogue, evaluate, exam, rag, results, settings
+from labkit import catalogue, evaluate, exam, rag, settings
 from labkit.bench import held_out, runner
 from labkit.measure import bootstrap_mean
 from labkit.train import train
@@ -73,7 +73,7 @@ def run(
         out = adapters / run_name(n, noise)
         learned_here = spoil(learned[:n], noise, seed=seed)
         rows.append(done.get((n, noise)) or one_run(learned_here, noise, store, out, model, seed))
-        results.record(name(model), {"runs": rows}, config=config, folder=folder)
+        runner.record(name(model), {"runs": rows}, config=config, folder=folder)
     return {"runs": rows}
 
 

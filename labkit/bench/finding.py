@@ -32,9 +32,9 @@ def run(*, folder: Path | None = None) -> dict:
     searches: dict[str, BatchSearcher] = {"hybrid": store, "hybrid, reranked": reranked}
     searches["finder"] = open_finder(store, course=True)
     config = {"command": "labkit bench finding", "depths": DEPTHS, "rows": N_ROWS}
-    config |= {"finder": asdict(FinderConfig()), "rests_on": evaluate.rests_on(prompt=False)}
+    config |= {"finder": asdict(FinderConfig())}
     calls = {name: partial(measure, search) for name, search in searches.items()}
-    return runner.each(NAME, calls, config, folder=folder)
+    return runner.each(NAME, calls, config, folder=folder, asks=False)
 
 
 def measure(search: BatchSearcher) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import Literal, get_args
 
-from labkit import answer_metrics, catalogue, exam, rag, results
+from labkit import answer_metrics, catalogue, exam, rag
+from labkit.bench import runner
 from labkit.bench.rag import fill
-from labkit.bench.runner import recorded
 from labkit.embed import load_embedder
 from labkit.evaluate import every_nth
 from labkit.measure import bootstrap_mean
@@ -74,7 +74,7 @@ def run(*, folder: Path | None = None, model: str = catalogue.SMALL_MODEL) -> di
     questions = every_nth(lookups, N_QUESTIONS)
     name = f"injection-{model.lower()}"
     config = {"command": COMMAND, "model": model, "k": 1, "n_questions": len(questions)}
-    figures = {"payload": PAYLOAD, "attempts": []} | recorded(name, config, folder=folder)
+    figures = {"payload": PAYLOAD, "attempts": []} | runner.recorded(name, config, folder=folder)
     done = {(row["attack"], row["prompt"]) for row in figures["attempts"]}
     missing = [p for p in product(get_args(Attack), get_args(Prompt)) if p not in done]
     for attack, pairs in groupby(missing, lambda pair: pair[0]):
@@ -85,7 +85,7 @@ def run(*, folder: Path | None = None, model: str = catalogue.SMALL_MODEL) -> di
             attempts = ask(questions, hits, llm, attack=attack, prompt=prompt)
             figures["attempts"] += [asdict(attempt) for attempt in attempts]
             figures["rates"] = rates([Attempt(**row) for row in figures["attempts"]])
-            results.record(name, figures, config=config, folder=folder)
+            runner.record(name, figures, config=config, folder=folder)
     return figures
 
 

@@ -17,8 +17,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from labkit import corpus, exam, rerank, results, retrieval_metrics, settings
-from labkit.bench.runner import recorded
+from labkit import corpus, exam, rerank, retrieval_metrics, settings
+from labkit.bench import runner
 from labkit.chunking import count_words
 from labkit.embed import DEFAULT_MODEL, load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
@@ -155,7 +155,7 @@ def run(*, folder: Path | None = None) -> dict:
     train, test = ([q for q in exam.load_exam(s) if q.evidence] for s in ("train", "test"))
     variants = every_variant()
     config = {"command": COMMAND, "k": K, "n_variants": len(variants), "data": data_mark()}
-    figures = {"variants": {}} | recorded(NAME, config, folder=folder)
+    figures = {"variants": {}} | runner.recorded(NAME, config, folder=folder)
     figures |= {"questions": [q.id for q in test], "kinds": [q.kind for q in test]}
     tools = make_tools(embedder)
     missing = [v for v in variants if v.name not in figures["variants"]]
@@ -171,7 +171,7 @@ def run(*, folder: Path | None = None) -> dict:
                 row = {"n_chunks": store.count(), **measure(variant, search, train, test, tools)}
                 figures["variants"][variant.name] = row
                 add_differences(figures["variants"])
-                results.record(NAME, figures, config=config, folder=folder)
+                runner.record(NAME, figures, config=config, folder=folder, asks=False)
     return figures
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from labkit import results
+from labkit import evaluate, results
 
 # glibc keeps freed blocks below 32 MiB for later; with this, those of 1 MiB and more go back at
 # once, so that a peak is of what is in use. It costs time, so what is timed runs without it.
@@ -34,19 +34,36 @@ def recorded(name: str, config: Mapping, *, folder: Path | None = None) -> dict:
     return run["figures"] if run and same else {}
 
 
+def record(
+    name: str, figures: dict, *, config: Mapping, folder: Path | None = None, asks: bool = True
+) -> None:
+    """Record figures that rest on the course's corpus and exam, so that staleness shows later.
+
+    Parameters
+    ----------
+    name, figures, config, folder
+        As ``results.record`` takes them.
+    asks
+        Whether a model was asked with the course's own prompts.
+    """
+    marks = evaluate.rests_on(prompt=asks)
+    results.record(name, figures, config=dict(config), folder=folder, rests_on=marks)
+
+
 def each(
     name: str,
     parts: Mapping[str, Callable[[], Any]],
     config: Mapping,
     *,
     folder: Path | None = None,
+    asks: bool = True,
 ) -> dict:
     """Do every part that is not recorded yet, record after each one, and return the figures.
 
     Parameters
     ----------
-    name, config, folder
-        As ``results.record`` takes them; another configuration starts anew.
+    name, config, folder, asks
+        As ``record`` takes them; another configuration starts anew.
     parts
         What to call for each figure, in this order.
     """
@@ -54,7 +71,7 @@ def each(
     for part, work in parts.items():
         if part not in figures:
             figures[part] = work()
-            results.record(name, figures, config=dict(config), folder=folder)
+            record(name, figures, config=config, folder=folder, asks=asks)
     return figures
 
 

@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from labkit import answer_metrics, catalogue, exam, rag, results, settings, training_data
-from labkit.bench import general_ability
+from labkit.bench import general_ability, runner
 from labkit.bench import updates as bench_updates
 from labkit.claims.records import COMMANDS, SIDE_EFFECTS
 from labkit.measure import bootstrap_mean, paired_difference
@@ -84,7 +84,7 @@ def run(
         measure: asdict(paired_difference(change[measure], base[measure])) for measure in base
     }
     config_row = {"command": COMMAND, "model": model, "training": training["config"]}
-    results.record(name(model), figures, config=config_row, folder=folder)
+    runner.record(name(model), figures, config=config_row, folder=folder)
     return figures
 
 

@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from labkit import hardware, results, train
-from labkit.bench import held_out
+from labkit import hardware, train
+from labkit.bench import held_out, runner
 from labkit.bench import methods as bench_methods
 from labkit.bench.methods import Budget
-from labkit.bench.runner import recorded
 from labkit.types import Example, TrainConfig
 
 COMMAND = "python -m labkit bench sweeps"
@@ -82,7 +81,7 @@ def run(*, budget: Budget = BUDGET, folder: Path | None = None) -> dict:
         ``{"knobs": {knob: {label: run}}}``; the middle stands under every knob.
     """
     config = asdict(budget) | {"command": COMMAND}
-    earlier = recorded(name(budget.model), config, folder=folder).get("knobs", {})
+    earlier = runner.recorded(name(budget.model), config, folder=folder).get("knobs", {})
     rows = [row for of_knob in earlier.values() for row in of_knob.values()]
     known = {TrainConfig.of(row["config"]): row for row in rows}
     learn, kept = bench_methods.examples(budget)
@@ -92,7 +91,7 @@ def run(*, budget: Budget = BUDGET, folder: Path | None = None) -> dict:
             told = {"config": asdict(setting.config)}
             known[setting.config] = told | try_out(setting.config, learn, kept)
         knobs.setdefault(setting.knob, {})[setting.label] = known[setting.config]
-        results.record(name(budget.model), {"knobs": knobs}, config=config, folder=folder)
+        runner.record(name(budget.model), {"knobs": knobs}, config=config, folder=folder)
     return {"knobs": knobs}
 
 

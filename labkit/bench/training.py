@@ -14,7 +14,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from labkit import catalogue, hardware, results, training_data
+from labkit import catalogue, hardware, training_data
 from labkit.answer_trainer import make_trainer
 from labkit.bench import held_out, runner, step_times
 from labkit.measure import Device, peak_rss_bytes
@@ -64,11 +64,11 @@ def run(
         figures["runs"].append({"engine": name} | time_once(name, fresh_base(config), rows, config))
         figures["median_tokens_per_s"] = medians(figures["runs"])
         figures["loss_gap"] = loss_gap(figures["runs"])
-        results.record(NAME, figures, config=settings, folder=folder)
+        runner.record(NAME, figures, config=settings, folder=folder)
     for name in missing:
         told = (name, list(rows[:batch_size]), asdict(config))
         figures["peak"][name] = runner.in_own_process(f"{__name__}:peak_of_a_step", *told)
-        results.record(NAME, figures, config=settings, folder=folder)
+        runner.record(NAME, figures, config=settings, folder=folder)
     return figures
 
 

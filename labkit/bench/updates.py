@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from labkit import answer_metrics, catalogue, exam, rag, results, retrieval_metrics, settings
+from labkit import answer_metrics, catalogue, exam, rag, retrieval_metrics, settings
+from labkit.bench import runner
 from labkit.bench.rag import course_folders, hits_at_1
 from labkit.embed import load_embedder
 from labkit.measure import bootstrap_mean, paired_difference, sign_flip_p
@@ -60,7 +61,7 @@ def run(*, folder: Path | None = None, model: str = catalogue.SMALL_MODEL) -> di
         "blind_rule_by_kind": rule_by_kind(test, after, blind),
     }
     config = {"command": COMMAND, "model": model, "k": 1, "mode": "hybrid", "depth": DEPTH}
-    results.record(f"updates-{model.lower()}", figures, config=config, folder=folder)
+    runner.record(f"updates-{model.lower()}", figures, config=config, folder=folder)
     return figures
 
 
