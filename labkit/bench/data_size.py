@@ -31,7 +31,7 @@ EVERY = 4  # the exam asks every fourth test question
 
 def name(model: str) -> str:
     """Return the name of the record."""
-    return f"data-size-{model.lower()}"
+    return runner.here(f"data-size-{model.lower()}")
 
 
 def run(

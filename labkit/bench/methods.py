@@ -62,10 +62,8 @@ class Budget:
 
 
 def name(model: str) -> str:
-    """Return the name of the record; a card's stands beside the processor's."""
-    card = hardware.detect().gpu_name
-    where = f"-{card.lower().replace(' ', '-')}" if card else ""
-    return f"methods-{model.lower()}{where}"
+    """Return the name of the record."""
+    return runner.here(f"methods-{model.lower()}")
 
 
 def run(

@@ -8,13 +8,14 @@ Does not know: what is measured, or how it is recorded (``results``).
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from labkit import evaluate, results
+from labkit import evaluate, hardware, results
 
 # glibc keeps freed blocks below 32 MiB for later; with this, those of 1 MiB and more go back at
 # once, so that a peak is of what is in use. It costs time, so what is timed runs without it.
@@ -32,6 +33,12 @@ def recorded(name: str, config: Mapping, *, folder: Path | None = None) -> dict:
     run = results.load(name, folder=folder)
     same = run is not None and run["config"] == json.loads(json.dumps(config))
     return run["figures"] if run and same else {}
+
+
+def here(name: str) -> str:
+    """Return a record's name on this machine: ``NAME``, or with a card ``NAME-tesla-t4``."""
+    card = hardware.detect().gpu_name
+    return f"{name}-{re.sub('[^a-z0-9]+', '-', card.lower()).strip('-')}" if card else name
 
 
 def record(

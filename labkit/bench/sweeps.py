@@ -32,7 +32,7 @@ class Setting:
 
 def name(model: str) -> str:
     """Return the name of the record."""
-    return f"sweeps-{model.lower()}"
+    return runner.here(f"sweeps-{model.lower()}")
 
 
 def middle(budget: Budget = BUDGET) -> TrainConfig:

@@ -51,7 +51,7 @@ def run(
     engines = [name for name in ENGINES if is_here(name)]
     turns = [engines[turn % len(engines) :] + engines[: turn % len(engines)]
              for turn in range(repeats)]  # fmt: skip
-    figures = {"runs": [], "peak": {}} | runner.recorded(NAME, settings, folder=folder)
+    figures = {"runs": [], "peak": {}} | runner.recorded(runner.here(NAME), settings, folder=folder)
     todo = list(itertools.chain(*turns))[len(figures["runs"]) :]
     missing = [name for name in engines if name not in figures["peak"]]
     if not todo and not missing:
@@ -64,11 +64,11 @@ def run(
         figures["runs"].append({"engine": name} | time_once(name, fresh_base(config), rows, config))
         figures["median_tokens_per_s"] = medians(figures["runs"])
         figures["loss_gap"] = loss_gap(figures["runs"])
-        runner.record(NAME, figures, config=settings, folder=folder)
+        runner.record(runner.here(NAME), figures, config=settings, folder=folder)
     for name in missing:
         told = (name, list(rows[:batch_size]), asdict(config))
         figures["peak"][name] = runner.in_own_process(f"{__name__}:peak_of_a_step", *told)
-        runner.record(NAME, figures, config=settings, folder=folder)
+        runner.record(runner.here(NAME), figures, config=settings, folder=folder)
     return figures
 
 

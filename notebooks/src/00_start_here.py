@@ -74,9 +74,9 @@ print(doctor.render(doctor.examine()))
 # %% [markdown]
 # Every line with ✗ must be fixed, and the arrow below it says how. A line with ! is advice.
 #
-# You need two models. One turns text into vectors, so that passages can be found. The other writes.
-# This lesson uses the smallest writer of the course everywhere, so that your answers and ours come
-# from the same model, GPU or not.
+# You need two models. One turns text into vectors, so that passages can be found. The other writes:
+# here the smallest one, so that your answers and ours come from the same model. `labkit ask` takes a
+# better one if it is here: a *Coder*, since of all small readers that one can be had without a model hub.
 
 # %%
 from labkit import catalogue, fetch
