@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from labkit import measure
 from labkit.measure import Stopwatch, bootstrap_mean, paired_difference, sign_flip_p
 from labkit.types import Interval
 
@@ -161,3 +162,45 @@ def test_an_interval_comes_back_from_its_record_and_shows_points() -> None:
     assert gap.in_points() == "+7.1 points (+2.2 to +12.4)"
     assert gap.excludes_zero and not Interval(0.1, -0.1, 0.2, 9).excludes_zero
     assert Interval(-0.1, -0.2, -0.01, 9).excludes_zero
+
+
+def test_a_card_is_asked_through_torch_and_nothing_is_subtracted(monkeypatch) -> None:
+    """Every call to ``torch.cuda`` stands in one class; this is what it asks."""
+    import torch
+
+    told: list[str] = []
+    numbers = {"max_memory_allocated": 7, "max_memory_reserved": 9, "memory_reserved": 2}
+    for name, value in numbers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    for name in ("empty_cache", "reset_peak_memory_stats", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, lambda name=name: told.append(name))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (30, 100))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    card = measure.Device()
+    assert card.kind == "cuda" and card.peaks() == {"allocated": 7, "reserved": 9}
+    assert card.free_bytes() == 32, "what PyTorch keeps for itself can be used, others' cannot"
+    card.clear()
+    assert told == ["empty_cache", "reset_peak_memory_stats"]
+    card.reset_peak()
+    assert told[2:] == ["reset_peak_memory_stats"], "reserved memory stays"
+    assert card.now() <= card.now() and told[-1] == "synchronize"
+
+
+def test_the_processor_has_a_resident_peak_and_free_memory() -> None:
+    device = measure.Device("cpu")
+    assert set(device.peaks()) == {"resident"} and device.peaks()["resident"] > 2**20
+    assert device.free_bytes() > 0
+    device.clear()
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("shapes differ"), False),
+    ],
+)
+def test_running_out_of_memory_is_known_by_its_words(error: Exception, wanted: bool) -> None:
+    assert measure.is_out_of_memory(error) is wanted
