@@ -48,7 +48,7 @@ import sys
 from pathlib import Path
 from labkit.authoring import lab
 
-options = ["--LabApp.open_browser=False", "--LabApp.expose_app_in_browser=True"]
+options = ["--LabApp.expose_app_in_browser=True"]
 lab.start(port=int(sys.argv[1]), root=Path(sys.argv[2]), options=options)
 """
 CONTENT = "() => window.jupyterapp.shell.currentWidget.context.model.toJSON()"
@@ -74,7 +74,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         nbformat.write(notebook, root / "notebooks" / f"{name}.ipynb")
     if (ROOT / lab.FIRST_LESSON).is_file():
         shutil.copy(ROOT / lab.FIRST_LESSON, root / lab.FIRST_LESSON)
-    env = {name: value for name, value in os.environ.items() if name != "LABKIT_STATIC"}
+    unwanted = ("LABKIT_STATIC", "DISPLAY", "WAYLAND_DISPLAY")  # no window of its own
+    env = {name: value for name, value in os.environ.items() if name not in unwanted}
     env |= {"LABKIT_FAST": "1", "LABKIT_STATE": str(root / "state")}
     command = [sys.executable, "-c", SERVE, str(a_free_port()), str(root)]
     running = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
