@@ -388,8 +388,8 @@ figures.memory_parts(large, card_bytes=16 * lesson.GIB, caption=caption).figure
 # layer stay in 16 bits, adapters and their optimizer are the same, and so are the activations. The longer the
 # rows, the more of the bar is activations, and the less QLoRA saves.
 #
-# What fits on which card is the question that you have. The planner answers it, with a margin, for the memory that
-# a card really has to give: a T4 of 16 GiB gives 14.7, an RTX 4090 of 24 gives 23.5.
+# What fits on which card is your question. The planner answers it with a margin, for what a card really gives: a
+# T4 14.7 of its 16 GiB.
 
 # %%
 print(f"Longest row that fits, {phi.name}, batch 1, checkpointing (predicted):")
