@@ -177,8 +177,10 @@ def _is_here(name: str) -> bool:
 
 def _answer_seconds(name: str) -> float | None:
     """Return the recorded seconds of one answer with passages, where this model sat the exam."""
-    run = _recorded(f"exam-rag-{name.lower()}")
-    return run["figures"]["wall_s"] / run["config"]["n_questions"] if run else None
+    for ending in ("", "-k5-finder"):
+        if run := _recorded(f"exam-rag-{name.lower()}{ending}"):
+            return run["figures"]["wall_s"] / run["config"]["n_questions"]
+    return None
 
 
 def _recorded(name: str) -> dict | None:

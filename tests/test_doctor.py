@@ -155,6 +155,13 @@ def test_a_cache_that_cannot_be_made_is_a_finding_not_a_crash(monkeypatch, tmp_p
     assert "LABKIT_CACHE" in doctor.render(report)
 
 
+@pytest.mark.parametrize("name", ["exam-rag-m", "exam-rag-m-k5-finder"])
+def test_the_recorded_pace_of_a_model_is_told(monkeypatch, name: str) -> None:
+    run = {"figures": {"wall_s": 600.0}, "config": {"n_questions": 300}}
+    monkeypatch.setattr(results, "load", {name: run}.get)
+    assert doctor._answer_seconds("M") == 2.0 and doctor._answer_seconds("other") is None
+
+
 def test_lesson_times_are_carried_over_by_speed(monkeypatch) -> None:
     run = {"figures": {"matmul_gflops": 100.0, "lesson_s": {"00": 30.0, "01": 600.0}}}
     monkeypatch.setattr(results, "load", {doctor.LESSON_TIMES: run}.get)
