@@ -11,9 +11,9 @@ import json
 import shutil
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -95,17 +95,26 @@ def run(
     config = asdict(budget) | {"command": COMMAND, "device": measure.Device().kind}
     told = hashlib.sha256(json.dumps(config).encode()).hexdigest()[:12]
     scratch = scratch or settings.cache_dir() / "training" / f"methods-{told}"
-    calls = {part: partial(_in_own_process, part, budget, scratch) for part in parts}
+    rows = cache(
+        partial(examples, budget)
+    )  # here: a part's process must hold nothing of the search
+    calls = {part: partial(_in_own_process, part, budget, rows, scratch) for part in parts}
     figures = runner.each(name(budget.model), calls, config, folder=folder)
     if all(part in figures for part in PARTS):
         shutil.rmtree(scratch, ignore_errors=True)
     return figures
 
 
-def _in_own_process(part: str, budget: Budget, scratch: Path) -> dict:
+def _in_own_process(
+    part: str,
+    budget: Budget,
+    rows: Callable[[], tuple[list[Example], list[Example]]],
+    scratch: Path,
+) -> dict:
     """Do one part; peaks are taken while freed memory is given back at once."""
     environment = runner.RETURNING if part.startswith("peak-") else {}
-    told = (part, asdict(budget), str(scratch))
+    learn, kept = ([asdict(example) for example in half] for half in rows())
+    told = (part, asdict(budget), learn, kept, str(scratch))
     return runner.in_own_process("labkit.bench.methods:work", *told, environment=environment)
 
 
@@ -116,12 +125,12 @@ def examples(budget: Budget) -> tuple[list[Example], list[Example]]:
     return held_out.split(budget.n_examples, budget.n_kept, open_course_store(), seed=budget.seed)
 
 
-def work(part: str, told: dict, folder: str) -> dict:
+def work(part: str, told: dict, learned: list[dict], judged: list[dict], folder: str) -> dict:
     """Do one part of the budget ``told`` and return its figures; everything is as JSON holds it."""
     budget, models = Budget(**told), Path(folder)
+    learn, kept = ([Example(**row) for row in rows] for rows in (learned, judged))
     if part == "steps":
         return time_steps(budget)
-    learn, kept = examples(budget)
     if part in ("base", "nf4"):
         return judge_untrained(part == "nf4", budget, kept, models)
     method = cast(Method, part.removeprefix("peak-"))

@@ -73,6 +73,23 @@ def test_the_peak_is_of_the_longest_batch_and_above_the_imports(tiny_base: Any) 
     assert bench.peak_of_longest_batch("lora", BUDGET, LEARN)["peak_above_imports_bytes"] >= 0
 
 
+def test_a_parts_process_is_handed_its_examples_and_opens_no_store(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What a search leaves in memory would be part of the baseline that peaks are taken above."""
+    drawn: list[Budget] = []
+    told: list[tuple] = []
+    monkeypatch.setattr(bench, "examples", lambda budget: drawn.append(budget) or (LEARN, KEPT))
+    monkeypatch.setattr(
+        bench.runner, "in_own_process", lambda _, *given, **__: told.append(given) or {"done": 1}
+    )
+    bench.run(budget=BUDGET, folder=tmp_path, scratch=tmp_path / "s", parts=("full", "peak-lora"))
+    assert drawn == [BUDGET] and [given[0] for given in told] == ["full", "peak-lora"]
+    for _, _, learn, kept, _ in told:
+        assert [Example(**row) for row in learn] == LEARN
+        assert [Example(**row) for row in kept] == KEPT
+
+
 def test_on_a_card_the_peak_is_what_pytorch_allocated() -> None:
     class OnCard:
         peak_bytes = {"allocated": 7, "reserved": 9}
@@ -151,7 +168,7 @@ def test_another_budget_starts_anew(parts_done: list[str], tmp_path: Path) -> No
 
 def test_a_part_that_fails_tells_why(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="(?s)methods:work failed: .*Budget"):
-        bench.runner.in_own_process("labkit.bench.methods:work", "base", {"odd": 1}, ".")
+        bench.runner.in_own_process("labkit.bench.methods:work", "base", {"odd": 1}, [], [], ".")
 
 
 def test_the_table_shows_each_part_that_there_is() -> None:
