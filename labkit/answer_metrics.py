@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from labkit import exam
 from labkit.measure import bootstrap_mean
-from labkit.retrieval_metrics import ranks_of, relevance
+from labkit.retrieval_metrics import all_found_at, relevance
 from labkit.types import KINDS, AnswerScore, Document, Hit, Interval, Question
 
 MAX_ANSWER_WORDS = 40
@@ -289,7 +289,7 @@ def find_fault(question: Question, hits: Sequence[Hit], *, right: bool) -> Fault
         raise ValueError(f"Question {question.id} has no evidence; leave it out of the diagnosis.")
     if right:
         return "right"
-    return "proof not shown" if None in ranks_of(question, hits) else "proof shown, not read"
+    return "proof shown, not read" if all_found_at(question, hits) else "proof not shown"
 
 
 def place_taken_by(question: Question, hit: Hit, documents: Mapping[str, Document]) -> str:

@@ -22,7 +22,7 @@ from labkit.finder import Finder
 from labkit.measure import bootstrap_mean
 from labkit.models import RESULT_FILE, LanguageModel, load_language_model
 from labkit.rerank import Reranked
-from labkit.retrieval_metrics import ranks_of, summarise_retrieval
+from labkit.retrieval_metrics import all_found_at, summarise_retrieval
 from labkit.store import search as searching
 from labkit.types import Hit, Mode, Question, Scorer, Searcher
 
@@ -210,7 +210,7 @@ def _score(questions: list[Question], said: list[tuple[str, list[str], Sequence[
 
 def was_shown(question: Question, hits: Sequence[Hit]) -> bool:
     """Tell whether every piece of a question's evidence stands in the passages shown."""
-    return bool(question.evidence) and None not in ranks_of(question, hits)
+    return all_found_at(question, hits) is not None
 
 
 def split(answers: Sequence[dict]) -> dict[str, dict | None]:

@@ -80,20 +80,20 @@ class Finder:
         if mode != "hybrid":
             return self._store.search_many(queries, k=k, mode=mode)
         parts = [(i, part) for i, query in enumerate(queries) for part in one_machine_each(query)]
-        asked = [part for _, part in parts]
-        plain = self._fused(asked)
-        rewritten = self._fused([rewrite(part, self._glossary, min_share=0.6) for part in asked])
+        rewritten = {part: rewrite(part, self._glossary, min_share=0.6) for _, part in parts}
+        fused = self._fused(list(dict.fromkeys([*rewritten, *rewritten.values()])))
         found: list[list[list[Hit]]] = [[] for _ in queries]
-        for (i, part), one, other in zip(parts, plain, rewritten, strict=True):
-            found[i].append(self._ordered(part, one, other))
+        for i, part in parts:
+            found[i].append(self._ordered(part, fused[part], fused[rewritten[part]]))
         return [_in_turn(lists)[:k] for lists in found]
 
-    def _fused(self, asked: Sequence[str]) -> list[list[Hit]]:
+    def _fused(self, asked: Sequence[str]) -> dict[str, list[Hit]]:
+        """Return the fused hits of each question; most have no house term, and are asked once."""
         depth = self.config.depth
         near = self._store.search_many(asked, k=depth, mode="vector")
         worded = self._store.search_many(asked, k=depth, mode="text")
         fuse = partial(linear, weight=self.config.vector_share, k=2 * depth)
-        return [fuse(a, b) for a, b in zip(near, worded, strict=True)]
+        return {text: fuse(a, b) for text, a, b in zip(asked, near, worded, strict=True)}
 
     def _ordered(self, question: str, plain: list[Hit], rewritten: list[Hit]) -> list[Hit]:
         config, share = self.config, self.config.rewritten_share

@@ -146,6 +146,16 @@ def ranks_of(question: Question, hits: Sequence[Hit]) -> Ranks:
     ]
 
 
+def all_found_at(question: Question, hits: Sequence[Hit]) -> int | None:
+    """Return the rank at which the last piece of the evidence stands; ``None`` if one is missing.
+
+    A question without evidence has nothing that could be found: ``None``, too.
+    """
+    ranks = ranks_of(question, hits)
+    found = [rank for rank in ranks if rank is not None]
+    return max(found) if found and len(found) == len(ranks) else None
+
+
 def per_question(ranks: Sequence[Ranks], *, k: int = 5) -> dict[str, list[float]]:
     """Return every metric of every question, from the ranks of its evidence alone."""
     places = range(1, DEPTH + 1)

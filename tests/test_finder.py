@@ -103,6 +103,9 @@ def test_house_terms_are_searched_beside_the_question(hit: Any) -> None:
     Finder(shelf, no_second_look, glossary).search("How tight is the blade root?")
     assert ("text", "How tight is the blade root?") in shelf.asked
     assert ("text", "How tight is the blade root? (heel)") in shelf.asked
+    shelf.asked.clear()
+    Finder(shelf, no_second_look, glossary).search("Which oil?")
+    assert shelf.asked == [("vector", "Which oil?"), ("text", "Which oil?")], "each once"
 
 
 def test_other_modes_and_empty_stores_are_the_stores_own(hit: Any) -> None:

@@ -6,17 +6,19 @@ Used by ``labkit bench finding``. The finder's numbers were chosen on the traini
 that its share there is too good; the one on test questions counts.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from labkit import corpus, evaluate, exam, settings
+from labkit import corpus, exam, settings
 from labkit.bench import runner
 from labkit.finder import FinderConfig, open_finder
 from labkit.measure import bootstrap_mean
 from labkit.rerank import Reranked, course_scorer
+from labkit.retrieval_metrics import all_found_at
 from labkit.store import open_course_store
 from labkit.types import BatchSearcher, Document, Question, Split
 
@@ -53,12 +55,12 @@ def measure(search: BatchSearcher) -> dict[str, Any]:
 def every_piece(questions: Sequence[Question], search: BatchSearcher) -> dict[str, dict]:
     """Return by kind, and over all, the share whose every evidence is among the first passages."""
     found = search.search_many([q.question for q in questions], k=max(DEPTHS))
+    at = [all_found_at(q, hits) or math.inf for q, hits in zip(questions, found, strict=True)]
     shares = {}
     for kind in ("all", *dict.fromkeys(q.kind for q in questions)):
-        pairs = [p for p in zip(questions, found, strict=True) if kind in ("all", p[0].kind)]
+        ranks = [rank for q, rank in zip(questions, at, strict=True) if kind in ("all", q.kind)]
         shares[kind] = {
-            str(k): asdict(bootstrap_mean([evaluate.was_shown(q, hits[:k]) for q, hits in pairs]))
-            for k in DEPTHS
+            str(k): asdict(bootstrap_mean([float(rank <= k) for rank in ranks])) for k in DEPTHS
         }
     return shares
 

@@ -9,7 +9,6 @@ fetched, random weights of its shape are measured, and labelled so.
 
 from __future__ import annotations
 
-import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from labkit import fetch, hardware, results, settings, train
-from labkit.bench import step_times
+from labkit.bench import runner, step_times
 from labkit.hardware import GIB, Hardware
 from labkit.measure import Device, is_out_of_memory
 from labkit.memory import TORCH_DTYPES, ModelShape, StepConfig
@@ -163,10 +162,10 @@ def run(
                 return {"points": done}
             done.append(point.as_dict() | bench.measure(point))
             results.record(name, {"points": done}, config=config, folder=folder)
+            if not tiny:  # at once: a run may end here, by its minutes or by a kill
+                results.write_atomically((folder or results.default_folder()) / PAGE, page(folder))
             say(line(done[-1]))
         bench.close()
-    if not tiny:
-        results.write_atomically((folder or results.default_folder()) / PAGE, page(folder))
     return {"points": done}
 
 
@@ -201,8 +200,7 @@ def _cells(run: dict, one: dict) -> tuple[str, str, str, str]:
 
 def record_name(machine: Hardware, *, tiny: bool = False) -> str:
     """Return the name of a card's record, ``gpu-nvidia-l4``, or a trial's, ``trial-gpu-cpu``."""
-    card = re.sub(r"[^a-z0-9]+", "-", (machine.gpu_name or "cpu").lower()).strip("-")
-    return f"{'trial-' if tiny else ''}gpu-{card}"
+    return f"{'trial-' if tiny else ''}gpu-{runner.slug(machine.gpu_name or 'cpu')}"
 
 
 def in_time(

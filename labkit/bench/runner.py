@@ -35,10 +35,21 @@ def recorded(name: str, config: Mapping, *, folder: Path | None = None) -> dict:
     return run["figures"] if run and same else {}
 
 
+def slug(text: str) -> str:
+    """Return a card's name as a record's name may hold it.
+
+    Examples
+    --------
+    >>> slug("NVIDIA A100-SXM4-40GB")
+    'nvidia-a100-sxm4-40gb'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
 def here(name: str) -> str:
     """Return a record's name on this machine: ``NAME``, or with a card ``NAME-tesla-t4``."""
     card = hardware.detect().gpu_name
-    return f"{name}-{re.sub('[^a-z0-9]+', '-', card.lower()).strip('-')}" if card else name
+    return f"{name}-{slug(card)}" if card else name
 
 
 def record(

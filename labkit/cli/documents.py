@@ -15,7 +15,6 @@ from labkit.cli.common import JSON, MODEL, PASSAGES, embedder_name, print_result
 from labkit.types import Mode
 
 if TYPE_CHECKING:
-    from labkit.finder import Finder
     from labkit.store import Store
 
 
@@ -65,12 +64,14 @@ def search(
     as_json: bool = JSON,
 ) -> None:
     """Show what is found for a question: passages, scores, sources; no model answers."""
-    store, finder = _searched(db)
+    from labkit.finder import open_finder
+
     conditions = dict(map(_condition, where))
+    store = _store(db)
     if conditions or mode != "hybrid":
         hits = store.search(question, k=k, mode=mode, where=conditions)
     else:
-        hits = finder.search(question, k=k)
+        hits = open_finder(store, course=not db).search(question, k=k)
     lines = [f"{hit.score:6.3f}  [{hit.document_id}] {hit.date or ''}\n        {hit.passage}"
              for hit in hits]  # fmt: skip
     print_result("\n".join(lines) or "Nothing was found.", [asdict(hit) for hit in hits], as_json)
@@ -86,12 +87,10 @@ def _condition(text: str) -> tuple[str, str | float]:
         return column, value
 
 
-def _searched(db: str) -> "tuple[Store, Finder]":
-    from labkit.finder import open_finder
+def _store(db: str) -> "Store":
     from labkit.store import course
 
-    store = _open_store(db, create=False) if db else course.open_course_store()
-    return store, open_finder(store, course=not db)
+    return _open_store(db, create=False) if db else course.open_course_store()
 
 
 def ask(
@@ -104,8 +103,9 @@ def ask(
 ) -> None:
     """Ask the documents; the answer names its sources."""
     from labkit import catalogue, models, rag
+    from labkit.finder import open_finder
 
-    _, finder = _searched(db)
+    finder = open_finder(_store(db), course=not db)
     llm = models.load_language_model(model, tuned=tuned)
     stream = None if as_json else lambda text: print(text, end="", flush=True)
     config = rag.RagConfig(k=k or catalogue.passages_for(llm.name))

@@ -145,6 +145,8 @@ def test_it_stops_when_the_minutes_are_over(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(bench.time, "monotonic", lambda: next(clock))
     tried, said = run(Card(free_gib=79), monkeypatch, tmp_path, minutes=5)
     assert len(tried) == 2 and said[-1] == "The minutes are over; run it again to go on."
+    assert (tmp_path / bench.PAGE).read_text(encoding="utf-8") == bench.page(tmp_path)
+    assert "Tesla T4" in bench.page(tmp_path), "what was measured until then stands on the page"
 
 
 def test_a_killed_run_goes_on_and_what_failed_is_tried_again(monkeypatch, tmp_path) -> None:
