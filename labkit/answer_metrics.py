@@ -15,6 +15,7 @@ from typing import Literal, get_args
 from labkit import exam
 from labkit.measure import bootstrap_mean
 from labkit.retrieval_metrics import all_found_at, relevance
+from labkit.spelling import in_one_spelling
 from labkit.types import KINDS, AnswerScore, Document, Hit, Interval, Question
 
 MAX_ANSWER_WORDS = 40
@@ -58,10 +59,11 @@ def without_citations(answer: str) -> str:
     return " ".join(CITATION.sub(" ", answer).split())
 
 
-def contains_value(text: str, value: str) -> bool:
+def contains_value(text: str, value: str, *, as_written: bool = False) -> bool:
     """Tell whether ``value`` stands in ``text`` as whole words, whatever the case and spacing.
 
-    A minus sign belongs to its number: 17 °C is not −17 °C.
+    Numbers up to ninety-nine count as words, too, and units in their usual spellings, unless only
+    what is written alike should count. A minus sign belongs to its number: 17 °C is not −17 °C.
 
     Examples
     --------
@@ -69,8 +71,14 @@ def contains_value(text: str, value: str) -> bool:
     True
     >>> contains_value("It takes 11.6 kg of grease.", "1.6 kg")
     False
+    >>> contains_value("Three people at 20 degrees Celsius", "3"), contains_value("20 °C", "20 °C")
+    (True, True)
+    >>> contains_value("It is thirteen.", "three"), contains_value("Three people", "3 people")
+    (False, True)
     """
     text, value = (part.lower().replace("\N{MINUS SIGN}", "-") for part in (text, value))
+    if not as_written:
+        text, value = in_one_spelling(text), in_one_spelling(value)
     words = re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+|[^\w\s]", value)
     pattern = r"\s*".join(map(re.escape, words))
     no_sign = r"(?<!(?<!\w)-)" if value[:1].isdigit() else ""

@@ -52,7 +52,7 @@ EMBEDDING_MODEL = "all-MiniLM-L6-v2"
 ROOM_BYTES = {GPU_MODEL: 7 * GIB}
 
 _HUB = partial(ModelCard, source="hub", licence="MIT")
-_PARTS = partial(ModelCard, task="generate", source="parts", licence="Apache-2.0", passages=3)
+_PARTS = partial(ModelCard, task="generate", source="parts", licence="Apache-2.0")
 _SHAPE = partial(
     ModelCard,
     task="generate",

@@ -24,9 +24,12 @@ from labkit.models import RESULT_FILE, LanguageModel, load_language_model
 from labkit.rerank import Reranked
 from labkit.retrieval_metrics import all_found_at, summarise_retrieval
 from labkit.store import search as searching
+from labkit.store.course import corpus_dir
 from labkit.types import Hit, Mode, Question, Scorer, Searcher
 
 System = Literal["base", "rag", "lora", "both"]
+Part = Literal["test", "final", "kept", "ropeways"]
+INDUSTRY = {"ropeways": "ropeways"}
 OPEN_BOOK = ("rag", "both")
 TUNED = ("lora", "both")
 RETRIEVAL_DEPTH = 5
@@ -37,6 +40,7 @@ SHOWN["false_abstention"] = "refused although answerable"
 def sit(
     system: System,
     *,
+    part: Part = "test",
     model: str = "auto",
     tuned: Path | None = None,
     k: int | None = None,
@@ -54,6 +58,10 @@ def sit(
     ----------
     system
         ``"base"`` and ``"lora"`` answer from their weights, ``"rag"`` and ``"both"`` from passages.
+    part
+        Which questions: ``"test"`` was looked at while the course was built, ``"final"`` is sealed,
+        ``"kept"`` are training questions that no reader learned from, to choose by, and
+        ``"ropeways"`` belongs to another industry and to its store.
     model, llm
         A catalogue name, or a model that is loaded already.
     tuned
@@ -81,7 +89,7 @@ def sit(
         raise ValueError(f"The label is {label!r}; use small letters, digits and hyphens.")
     if limit is None:
         results.refuse_fast(folder)
-    questions = every_nth(exam.load_exam("test"), limit)
+    questions = every_nth(questions_of(part), limit)
     llm = llm or load_language_model(model, tuned=tuned)
     shown = k or catalogue.passages_for(llm.name)
     searched = store if system in OPEN_BOOK else None
@@ -93,12 +101,21 @@ def sit(
     config = _config(system, llm.name, shown, len(questions), tuned, reranked=bool(scorer))
     if isinstance(searched, Finder):
         config |= {"mode": "finder", "command": f"{config['command']} --finder"}
+    if part != "test":
+        config |= {"part": part, "command": f"{config['command']} --part {part}"}
     if label:
         config |= {"label": label, "command": f"{config['command']} --label {label}"}
     if limit is None:
-        stands_on = rests_on(search=searched is not None)
+        stands_on = rests_on(part, search=searched is not None)
         results.record(_run_name(config), figures, config=config, folder=folder, rests_on=stands_on)
     return {"config": config, "figures": figures}
+
+
+def questions_of(part: Part) -> list[Question]:
+    """Return the questions of one part of the exam."""
+    if part in INDUSTRY:
+        return exam.load_exam("test", folder=corpus_dir(INDUSTRY[part]) / "exam")
+    return exam.kept_questions() if part == "kept" else exam.load_exam(part)
 
 
 def every_nth(questions: list[Question], limit: int | None) -> list[Question]:
@@ -172,6 +189,7 @@ def _run_name(config: dict) -> str:
         "" if usual else f"k{config['k']}",
         "reranked" if "reranked" in config else "",
         "finder" if config.get("mode") == "finder" else "",
+        config.get("part", ""),
         config.get("label", ""),
     ]
     return "-".join(filter(None, parts))
@@ -245,19 +263,28 @@ def _retrieval(questions: list[Question], store: Searcher) -> dict:
     return summaries
 
 
-def rests_on(*, prompt: bool = True, search: bool = True) -> dict[str, str]:
+def rests_on(part: Part = "test", *, prompt: bool = True, search: bool = True) -> dict[str, str]:
     """Return what a run of today rests on: a short hash of each part, by the part's name.
 
-    ``corpus`` (documents and tables) and ``exam`` (the test questions) are always among them.
+    ``corpus`` (documents and tables) and ``exam`` (the questions) are always among them; a part
+    of the exam beside the usual one has these under names of its own.
 
     Parameters
     ----------
+    part
+        Which questions were asked.
     prompt
         Whether the run asks the model with the course's own prompts.
     search
         Whether it searches as the course's store does: same chunks, embedding model and depth.
     """
-    parts = {"corpus": _files("documents", "tables"), "exam": _files("exam/test.jsonl")}
+    folder = f"industries/{INDUSTRY[part]}/" if part in INDUSTRY else ""
+    questions = {"kept": "more", "final": "final"}.get(part, "test")
+    own = "" if part == "test" else f"{part} "
+    parts = {
+        f"{own if folder else ''}corpus": _files(f"{folder}documents", f"{folder}tables"),
+        f"{own}exam": _files(f"{folder}exam/{questions}.jsonl"),
+    }
     if prompt:
         parts["prompt"] = _prompts()
     if search:
@@ -275,7 +302,7 @@ def stale_parts(run: dict) -> list[str]:
     >>> stale_parts({"rests_on": {"corpus": "of another day"}})
     ['corpus']
     """
-    today = rests_on()
+    today = {name: mark for part in get_args(Part) for name, mark in rests_on(part).items()}
     return [name for name, mark in run.get("rests_on", {}).items() if today.get(name, mark) != mark]
 
 

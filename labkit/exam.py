@@ -8,7 +8,7 @@ Used from lesson 00 on; lesson 04 shows ``score_answer`` at work.
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from labkit import settings
 from labkit.types import KINDS as KINDS
@@ -22,24 +22,35 @@ ABSTENTION = "Not documented. Ask the duty engineer."
 
 
 def load_exam(split: Split, *, folder: Path | None = None) -> list[Question]:
-    """Load the test or the training questions, through the ``datasets`` library.
+    """Load one part of the questions, through the ``datasets`` library.
 
     Parameters
     ----------
     split
-        ``"test"`` or ``"train"``.
+        ``"test"``: looked at while the course was built, so development data; ``"final"``: sealed,
+        each frozen system answers it once; ``"train"`` and ``"more"``: to learn from.
     folder
-        ``data/exam`` of the course unless given.
+        ``data/exam`` of the course unless given; ``data/industries/NAME/exam`` for another industry.
 
     Raises
     ------
     ValueError
         If the split does not exist.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f"There is no split {split!r}; choose 'train' or 'test'.")
+    if split not in get_args(Split):
+        raise ValueError(
+            f"There is no split {split!r}; choose one of {', '.join(get_args(Split))}."
+        )
     rows = exam_dataset(split, folder=folder)
     return [_question(row) for row in rows]
+
+
+def kept_questions() -> list[Question]:
+    """Return every tenth question of ``more``: no reader learns from them, one may choose by them.
+
+    Their facts may be asked for in other words among the training questions.
+    """
+    return load_exam("more")[::10]
 
 
 def exam_dataset(split: Split, *, folder: Path | None = None) -> "datasets.Dataset":

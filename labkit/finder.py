@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
+from pathlib import Path
 
-from labkit import corpus, settings
+from labkit import corpus
 from labkit.embed import load_embedder
 from labkit.rerank import codes, late_interaction, load_glossary, overlap, rewrite
+from labkit.store import course
 from labkit.store.search import linear, spread
 from labkit.types import BatchSearcher, Hit, Mode, Scorer
 
@@ -168,8 +170,13 @@ def _in_turn(lists: Sequence[Sequence[Hit]]) -> list[Hit]:
     return list({hit.chunk_id: hit for hit in mixed}.values())
 
 
-def open_finder(store: BatchSearcher, *, course: bool = False) -> Finder:
-    """Return a finder over a store; the course's own glossary is used for its own corpus only."""
-    folder = settings.data_dir() / "documents" if course else None
-    documents = corpus.read_documents([folder], unreadable=[]) if folder else []
+def open_finder(store: BatchSearcher, *, folder: Path | None = None) -> Finder:
+    """Return a finder over a store; ``folder`` holds the documents whose glossary it uses."""
+    documents = corpus.read_documents([folder / "documents"], unreadable=[]) if folder else []
     return Finder(store, late_interaction(load_embedder()), load_glossary(documents))
+
+
+def open_course_finder(industry: str = "") -> Finder:
+    """Return a finder over the course's store, or that of another industry in ``data``."""
+    store = course.open_course_store(industry=industry)
+    return open_finder(store, folder=course.corpus_dir(industry))

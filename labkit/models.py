@@ -49,6 +49,7 @@ class LanguageModel:
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.stop_ids = self._stop_ids()
+        self._known: tuple[Any, Any] = (None, None)  # what was read, and its keys and values
 
     def _stop_ids(self) -> list[int]:
         """Return where generation ends: the model's own tokens, and its template's end of turn."""
@@ -149,9 +150,51 @@ class LanguageModel:
         )
 
     def _encode(self, conversations: Sequence[Messages]) -> Any:
+        """Return ids and mask, ``(B, T)``: a beginning that all share, padding, and the rest."""
+        import torch
+
         texts = [self.prompt_text(messages) for messages in conversations]
-        encoded = self.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-        return encoded.to(self.device)
+        beginning = self._beginning(conversations[0], texts)
+        rests = [text[len(beginning) :] for text in texts]
+        encoded = self.tokenizer(rests, return_tensors="pt", padding=True, add_special_tokens=False)
+        if beginning:
+            ids = self.tokenizer(beginning, return_tensors="pt", add_special_tokens=False).input_ids
+            ids = ids.repeat(len(texts), 1)
+            parts = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+            for name, first in parts.items():
+                encoded[name] = torch.cat([first, encoded[name]], dim=1)
+        encoded = encoded.to(self.device)
+        if beginning:
+            encoded["past_key_values"] = self._read_already(beginning, parts["input_ids"])
+        return encoded
+
+    def _beginning(self, messages: Messages, texts: Sequence[str]) -> str:
+        """Return what stands before the last turn, if all texts begin so and it is a whole part."""
+        if len(messages) < 3:
+            return ""
+        beginning = self.tokenizer.apply_chat_template(messages[:-1], tokenize=False)
+        if not all(text.startswith(beginning) for text in texts):
+            return ""
+        parts = self.count_tokens(beginning) + self.count_tokens(texts[0][len(beginning) :])
+        return beginning if parts == self.count_tokens(texts[0]) else ""
+
+    def _read_already(self, beginning: str, ids: Any) -> Any:
+        """Return keys and values of a beginning, which the model reads once for all questions."""
+        import copy
+
+        import torch
+        from transformers import DynamicCache
+
+        weights = list(self.model.parameters())  # training changes their versions
+        told = (beginning, len(weights), sum(weight._version for weight in weights))
+        if self._known[0] != told:
+            cache = DynamicCache(config=self.model.config)
+            with torch.inference_mode():
+                self.model(input_ids=ids[:1].to(self.device), past_key_values=cache, use_cache=True)
+            self._known = (told, cache)
+        cache = copy.deepcopy(self._known[1])
+        cache.batch_repeat_interleave(len(ids))
+        return cache
 
     def _run(self, encoded: Any, max_new_tokens: int, *, streamer: Any = None) -> Any:
         import torch

@@ -19,10 +19,20 @@ from labkit.models import LanguageModel
 from labkit.types import Generation, Hit, Messages, Mode, Searcher
 
 SYSTEM_PROMPT = (
-    "You answer questions of wind turbine technicians. Use only the passages. Answer in one short "
-    "sentence that copies the value from a passage, and end with that passage's id in square "
+    "You answer technicians' questions from passages. Find the passage about the very machine and "
+    "the very thing that the question names, and copy its value with the unit. Where two passages "
+    "differ, the newer one holds. Answer in one short sentence, then the passage's id in square "
     f"brackets. If no passage holds the answer, write: {exam.ABSTENTION}"
 )
+# A worked example from a trade that no exam asks about: a changed value, and another machine's.
+EXAMPLE_QUESTION = """Passages:
+[PM-20] (2014-05-02) P-20 pump > Seals: The shaft seal is renewed every 24 months.
+[PB-03] (2019-03-11, changes PM-20) P-20 bulletin > Seals: The shaft seal is now renewed every \
+18 months.
+[PM-35] (2015-01-20) P-35 pump > Seals: The shaft seal is renewed every 30 months.
+
+Question: How often does a P-20 need a new seal on its shaft?"""
+EXAMPLE_ANSWER = "The shaft seal of a P-20 is renewed every 18 months. [PB-03]"
 CLOSED_BOOK_PROMPT = (
     "You answer questions of wind turbine technicians. Answer in one short sentence with the value."
 )
@@ -38,7 +48,7 @@ class RagConfig:
 
     k: int = 1
     mode: Mode = "hybrid"
-    max_prompt_tokens: int = 700
+    max_prompt_tokens: int = 1400
     max_new_tokens: int = 48
 
 
@@ -66,9 +76,26 @@ class Answer:
 
 def build_messages(question: str, hits: Sequence[Hit]) -> Messages:
     """Return the conversation that shows the model the passages and then the question."""
-    passages = "\n".join(f"[{plain(hit.document_id)}] {plain(hit.passage)}" for hit in hits)
-    user = f"Passages:\n{passages}\n\nQuestion: {plain(question)}"
-    return [{"role": "system", "content": SYSTEM_PROMPT}, {"role": "user", "content": user}]
+    passages = "\n".join(map(shown, hits))
+    return [
+        {"role": "system", "content": SYSTEM_PROMPT},
+        {"role": "user", "content": EXAMPLE_QUESTION},
+        {"role": "assistant", "content": EXAMPLE_ANSWER},
+        {"role": "user", "content": f"Passages:\n{passages}\n\n{asked(question)}"},
+    ]
+
+
+def shown(hit: Hit) -> str:
+    """Return the line that shows a passage: id, date, which document it changes, and its text."""
+    changed = hit.metadata.get("supersedes")
+    facts = [hit.date or "", f"changes {changed}" if changed else ""]
+    about = ", ".join(plain(fact) for fact in facts if fact)
+    return f"[{plain(hit.document_id)}] {f'({about}) ' if about else ''}{plain(hit.passage)}"
+
+
+def asked(question: str) -> str:
+    """Return a question as it stands below the passages."""
+    return f"Question: {plain(question)}"
 
 
 def closed_book_messages(question: str) -> Messages:

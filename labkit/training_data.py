@@ -7,7 +7,7 @@ Used by lessons 06, 08 and 09 and by ``python -m labkit finetune``.
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -84,6 +84,72 @@ def contrast_examples(
     )
 
 
+def reading_examples(
+    questions: Sequence[Question], store: rag.Searcher, *, k: int = 5, most: int = 5, seed: int = 0
+) -> list[Example]:
+    """Return conversations over ``k`` passages each, in which a few questions are asked in turn.
+
+    A prompt is long and a question short: several questions on the same passages teach more in the
+    same time. Each conversation holds what one question finds, with its evidence put in where the
+    search missed it, and up to ``most`` questions that these passages answer. In every second one
+    there is a near miss, too: a question that finds some of the same passages while its answer is
+    not among them, as of another machine or another quantity. Its right answer is the abstention.
+    Every question is answered once, and once at most a near miss.
+
+    Parameters
+    ----------
+    questions
+        Training questions; those without an answer in the documents are abstained from.
+    store
+        Where the passages come from.
+
+    Source: training with distractors follows RAFT (Zhang et al. 2024, arXiv 2403.10131).
+    """
+    chance = random.Random(seed)
+    hits = store.search_many([q.question for q in questions], k=k)
+    found = dict(zip(questions, hits, strict=True))
+    waiting = chance.sample(list(questions), len(questions))
+    missable = [q for q in waiting if q.evidence and q.kind != "updated"]
+    examples: list[Example] = []
+    while waiting:
+        first = waiting[0]
+        shown = _with_evidence(first, found[first], store, chance)
+        answered = [q for q in waiting if q.evidence and _holds_all(shown, q)][:most]
+        told = [(q, q.answer) for q in answered]
+        if first not in answered:  # nothing answers it, or its evidence could not be shown
+            told.append((first, exam.ABSTENTION))
+        waiting = [q for q in waiting if q not in answered and q is not first]
+        if len(examples) % 2 and (missed := _nearest_miss(missable, shown, found)):
+            missable.remove(missed)
+            told.append((missed, exam.ABSTENTION))
+        examples.append(_conversation(chance.sample(told, len(told)), shown))
+    return examples
+
+
+def _conversation(told: Sequence[tuple[Question, str]], shown: Sequence[Hit]) -> Example:
+    (first, answer), *others = told
+    more = tuple((rag.asked(question.question), answer) for question, answer in others)
+    return Example(rag.build_messages(first.question, shown), answer, more)
+
+
+def _nearest_miss(
+    candidates: Sequence[Question], shown: Sequence[Hit], found: Mapping[Question, Sequence[Hit]]
+) -> Question | None:
+    """Return the question that finds most of these passages, none of which has its evidence."""
+    names = {hit.chunk_id for hit in shown}
+    shared = {
+        question: len(names & {hit.chunk_id for hit in found[question]})
+        for question in candidates
+        if not any(_holds_any(hit, question) for hit in shown)
+    }
+    best = max(shared, key=lambda question: shared[question], default=None)
+    return best if best and shared[best] else None
+
+
+def _holds_all(shown: Sequence[Hit], question: Question) -> bool:
+    return all(any(holds_evidence(hit, piece) for hit in shown) for piece in question.evidence)
+
+
 def read_examples(path: Path) -> list[Example]:
     """Read a learner's own JSONL: ``{"messages": […]}`` or ``{"prompt": …, "answer": …}`` a line.
 
@@ -107,7 +173,7 @@ def read_examples(path: Path) -> list[Example]:
 def encode(example: Example, tokenizer: Any, *, max_tokens: int) -> dict[str, list[int]]:
     """Return ``input_ids`` and ``labels`` of one example, both ``(T,)``.
 
-    Labels are ``IGNORED`` over the prompt: the loss looks at the answer and its end of turn only.
+    Labels are ``IGNORED`` over the prompt: the loss looks at the answers and their ends of turn.
     A model that never sees the end of turn never learns to stop.
 
     Raises
@@ -115,25 +181,33 @@ def encode(example: Example, tokenizer: Any, *, max_tokens: int) -> dict[str, li
     ValueError
         If the example is longer than ``max_tokens``, or the template rewrites the prompt.
     """
-    answered = [*example.messages, {"role": "assistant", "content": example.answer}]
-    whole = tokenizer.apply_chat_template(answered, tokenize=False).rstrip()
-    prompt = tokenizer.apply_chat_template(
-        example.messages, tokenize=False, add_generation_prompt=True
-    )
-    if not whole.startswith(prompt):
-        raise ValueError("This model's chat template changes the prompt once there is an answer.")
-    prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    answer_ids = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
-    n_tokens = len(prompt_ids) + len(answer_ids)
-    if n_tokens > max_tokens:
+    said = list(example.messages)
+    asked = [("", example.answer), *example.more]
+    input_ids: list[int] = []
+    labels: list[int] = []
+    so_far = ""
+    for question, answer in asked:
+        said += [{"role": "user", "content": question}] if question else []
+        prompt = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
+        said.append({"role": "assistant", "content": answer})
+        whole = tokenizer.apply_chat_template(said, tokenize=False).rstrip()
+        if not (prompt.startswith(so_far) and whole.startswith(prompt)):
+            raise ValueError(
+                "This model's chat template changes the prompt once there is an answer."
+            )
+        prompt_ids, answer_ids = (
+            tokenizer(text, add_special_tokens=False)["input_ids"]
+            for text in (prompt[len(so_far) :], whole[len(prompt) :])
+        )
+        input_ids += prompt_ids + answer_ids
+        labels += [IGNORED] * len(prompt_ids) + answer_ids
+        so_far = whole
+    if len(input_ids) > max_tokens:
         raise ValueError(
-            f"An example takes {n_tokens} tokens, {max_tokens} are allowed: "
+            f"An example takes {len(input_ids)} tokens, {max_tokens} are allowed: "
             f"{example.messages[-1]['content'][:60]!r}. Shorten it or raise max_tokens."
         )
-    return {
-        "input_ids": prompt_ids + answer_ids,
-        "labels": [IGNORED] * len(prompt_ids) + answer_ids,
-    }
+    return {"input_ids": input_ids, "labels": labels}
 
 
 def length_grouped_order(

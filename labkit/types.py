@@ -90,7 +90,7 @@ class Hit:
 
 
 QuestionKind = Literal["lookup", "jargon", "synthesis", "table", "updated", "unanswerable"]
-Split = Literal["train", "test"]
+Split = Literal["train", "more", "test", "final"]
 KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
 
 
@@ -185,10 +185,14 @@ IGNORED = -100  # the label that torch's cross entropy leaves out
 
 @dataclass(frozen=True)
 class Example:
-    """A conversation that ends with a user's turn, and the answer to learn."""
+    """A conversation that ends with a user's turn, and the answer to learn.
+
+    ``more`` are further questions in the same conversation, each with its answer, learned too.
+    """
 
     messages: Messages
     answer: str
+    more: tuple[tuple[str, str], ...] = ()
 
 
 Dtype = Literal["bfloat16", "float16", "float32"]

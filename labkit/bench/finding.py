@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from labkit import corpus, exam, settings
 from labkit.bench import runner
-from labkit.finder import FinderConfig, open_finder
+from labkit.finder import FinderConfig, open_course_finder
 from labkit.measure import bootstrap_mean
 from labkit.rerank import Reranked, course_scorer
 from labkit.retrieval_metrics import all_found_at
@@ -25,6 +25,7 @@ from labkit.types import BatchSearcher, Document, Question, Split
 NAME = "bench-finding"
 DEPTHS = (1, 3, 5, 8)
 N_ROWS = 40
+SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 def run(*, folder: Path | None = None) -> dict:
@@ -32,7 +33,7 @@ def run(*, folder: Path | None = None) -> dict:
     store = open_course_store()
     reranked = Reranked(store, course_scorer())
     searches: dict[str, BatchSearcher] = {"hybrid": store, "hybrid, reranked": reranked}
-    searches["finder"] = open_finder(store, course=True)
+    searches["finder"] = open_course_finder()
     config = {"command": "labkit bench finding", "depths": DEPTHS, "rows": N_ROWS}
     config |= {"finder": asdict(FinderConfig())}
     calls = {name: partial(measure, search) for name, search in searches.items()}
@@ -42,7 +43,7 @@ def run(*, folder: Path | None = None) -> dict:
 def measure(search: BatchSearcher) -> dict[str, Any]:
     """Return shares by split, kind and depth, and how often a row named by its code comes first."""
     figures: dict[str, Any] = {}
-    for split in get_args(Split):
+    for split in SPLITS:
         questions = [q for q in exam.load_exam(split) if q.evidence]
         figures[split] = every_piece(questions, search)
     rows = some_rows()

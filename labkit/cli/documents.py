@@ -15,6 +15,7 @@ from labkit.cli.common import JSON, MODEL, PASSAGES, embedder_name, print_result
 from labkit.types import Mode
 
 if TYPE_CHECKING:
+    from labkit.finder import Finder
     from labkit.store import Store
 
 
@@ -64,14 +65,11 @@ def search(
     as_json: bool = JSON,
 ) -> None:
     """Show what is found for a question: passages, scores, sources; no model answers."""
-    from labkit.finder import open_finder
-
     conditions = dict(map(_condition, where))
-    store = _store(db)
     if conditions or mode != "hybrid":
-        hits = store.search(question, k=k, mode=mode, where=conditions)
+        hits = _store(db).search(question, k=k, mode=mode, where=conditions)
     else:
-        hits = open_finder(store, course=not db).search(question, k=k)
+        hits = _finder(db).search(question, k=k)
     lines = [f"{hit.score:6.3f}  [{hit.document_id}] {hit.date or ''}\n        {hit.passage}"
              for hit in hits]  # fmt: skip
     print_result("\n".join(lines) or "Nothing was found.", [asdict(hit) for hit in hits], as_json)
@@ -93,6 +91,12 @@ def _store(db: str) -> "Store":
     return _open_store(db, create=False) if db else course.open_course_store()
 
 
+def _finder(db: str) -> "Finder":
+    from labkit import finder
+
+    return finder.open_finder(_store(db)) if db else finder.open_course_finder()
+
+
 def ask(
     question: str,
     db: str = Option("", help=COURSE, show_default=False),
@@ -103,9 +107,8 @@ def ask(
 ) -> None:
     """Ask the documents; the answer names its sources."""
     from labkit import catalogue, models, rag
-    from labkit.finder import open_finder
 
-    finder = open_finder(_store(db), course=not db)
+    finder = _finder(db)
     llm = models.load_language_model(model, tuned=tuned)
     stream = None if as_json else lambda text: print(text, end="", flush=True)
     config = rag.RagConfig(k=k or catalogue.passages_for(llm.name))

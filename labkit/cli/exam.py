@@ -5,6 +5,7 @@ row or a verdict says (``claims``).
 """
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,12 +13,15 @@ from typer import Context, Option
 
 from labkit.cli.common import JSON, MODEL, PASSAGES, print_result
 
+PART = """test: looked at while the course was built; final: sealed, each frozen system answers it
+once; kept: training questions to choose by; ropeways: another industry"""
 WRITE = "write LEADERBOARD.md and VERDICTS.md anew, beside the recorded runs"
 
 
 def exam(
     context: Context,
     system: Literal["base", "rag", "lora", "both"] = "rag",
+    part: Literal["test", "final", "kept", "ropeways"] = Option("test", help=PART),
     tuned: Path = Option(None, help="a folder of `finetune`, for lora and both"),
     model: str = MODEL,
     k: int = PASSAGES,
@@ -30,16 +34,18 @@ def exam(
     """Run the exam and add the score to the leaderboard."""
     from labkit import evaluate, results
     from labkit.claims import leaderboard
-    from labkit.finder import open_finder
+    from labkit.finder import open_course_finder
     from labkit.rerank import course_scorer
     from labkit.store import course
 
     if limit is None:
         results.refuse_fast()
-    options = {name: context.params[name] for name in ("model", "tuned", "k", "limit", "label")}
-    options["store"] = course.open_course_store() if system in evaluate.OPEN_BOOK else None
-    if finder and options["store"]:
-        options["store"] = open_finder(options["store"], course=True)
+    names = ("model", "tuned", "k", "limit", "label", "part")
+    options = {name: context.params[name] for name in names}
+    industry = evaluate.INDUSTRY.get(part, "")
+    if system in evaluate.OPEN_BOOK:
+        opened = open_course_finder if finder else partial(course.open_course_store, None)
+        options["store"] = opened(industry=industry)
     options["scorer"] = course_scorer() if rerank else None
     run = evaluate.sit(system, **options, progress=not as_json)
     if limit is None:

@@ -18,10 +18,11 @@ from labkit.types import Method
 if TYPE_CHECKING:
     from labkit.types import Example, TrainConfig, TrainResult
 
-COURSE_DATA = ("closed-book", "open-book", "both-books", "contrast", "evidence")
+COURSE_DATA = ("closed-book", "open-book", "both-books", "contrast", "evidence", "reading")
 DATA = f"""your own JSONL, or one of the course's sets: {", ".join(COURSE_DATA)};
 contrast: open book, half of the questions also without their evidence;
-evidence: open book, never without it"""
+evidence: open book, never without it;
+reading: all training questions of all industries, several on the same passages"""
 
 
 def finetune(
@@ -111,6 +112,8 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
                 f"There is no file {data!r}; give your JSONL or one of {', '.join(COURSE_DATA)}."
             )
         return training_data.read_examples(path)
+    if data == "reading":
+        return reading(k=k, seed=seed)
     questions = exam.load_exam("train")
     answerable = [question for question in questions if question.evidence]
     closed = training_data.closed_book_examples(answerable)
@@ -124,6 +127,27 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
     if data == "evidence":
         return drawn(answerable, absent_share=0)
     return (closed if data == "both-books" else []) + drawn(questions)
+
+
+def reading(*, k: int, seed: int) -> "list[Example]":
+    """Return what a reader learns from: Nordvind's questions, and those of the other industries."""
+    from labkit import evaluate, exam, training_data
+    from labkit.finder import open_course_finder
+    from labkit.store.course import corpus_dir, industries
+
+    kept = exam.kept_questions()
+    more = [question for question in exam.load_exam("more") if question not in kept]
+    parts = {"": exam.load_exam("train") + more}
+    for name in industries():
+        if name not in evaluate.INDUSTRY.values():
+            parts[name] = exam.load_exam("train", folder=corpus_dir(name) / "exam")
+    return [
+        example
+        for name, questions in parts.items()
+        for example in training_data.reading_examples(
+            questions, open_course_finder(name), k=k, seed=seed
+        )
+    ]
 
 
 def print_step(step: dict) -> None:

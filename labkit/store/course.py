@@ -13,7 +13,7 @@ from labkit.store.database import Store, open_store
 from labkit.types import Embedder
 
 
-def open_course_store(embedder: Embedder | None = None) -> Store:
+def open_course_store(embedder: Embedder | None = None, *, industry: str = "") -> Store:
     """Return the store of the whole course corpus, up to date with ``data/``.
 
     The first call embeds about a thousand chunks; later calls find them unchanged.
@@ -22,14 +22,35 @@ def open_course_store(embedder: Embedder | None = None) -> Store:
     ----------
     embedder
         Loaded already, or ``None`` to load the course's default.
+    industry
+        A folder of ``data/industries`` instead of the wind turbines.
     """
-    embedder = embedder or load_embedder()
-    store = open_store(database_dir(), embedder)
-    store.ingest([settings.data_dir() / "documents", settings.data_dir() / "tables"])
+    store = open_store(database_dir(industry), embedder or load_embedder())
+    folder = corpus_dir(industry)
+    store.ingest([folder / "documents", folder / "tables"])
     return store
 
 
-def database_dir() -> Path:
+def corpus_dir(industry: str = "") -> Path:
+    """Return the folder of the course's corpus, or of another industry's.
+
+    Raises
+    ------
+    ValueError
+        If there is no such industry.
+    """
+    if industry and industry not in industries():
+        known = ", ".join(industries())
+        raise ValueError(f"There is no industry {industry!r}; choose one of {known}.")
+    return settings.data_dir() / "industries" / industry if industry else settings.data_dir()
+
+
+def industries() -> list[str]:
+    """Return the other industries that the course holds documents and questions of."""
+    return sorted(path.name for path in (settings.data_dir() / "industries").iterdir())
+
+
+def database_dir(industry: str = "") -> Path:
     """Return the folder of the database: two clones of the course share the cache, not this."""
     course = hashlib.sha256(str(settings.data_dir()).encode()).hexdigest()[:8]
-    return settings.cache_dir() / f"course-db-{course}"
+    return settings.cache_dir() / "-".join(filter(None, ["course-db", course, industry]))
