@@ -30,7 +30,7 @@ def load_exam(split: Split, *, folder: Path | None = None) -> list[Question]:
         ``"test"``: looked at while the course was built, so development data; ``"final"``: sealed,
         each frozen system answers it once; ``"train"`` and ``"more"``: to learn from.
     folder
-        ``data/exam`` of the course unless given; ``data/industries/NAME/exam`` for another industry.
+        ``data/exam`` of the course unless given; another industry has one of its own.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,20 @@ from labkit import exam, retrieval_metrics, settings
 from labkit.answer_metrics import cited_ids, contains_value, score_answer, without_citations
 from labkit.corpus import chunk_document, read_documents
 from labkit.exam import ABSTENTION
+from labkit.store import course
 from labkit.types import Chunk, Document, Question, Unreadable
 
 DATA = settings.data_dir()
-MADE = (DATA / "exam" / "test.jsonl").is_file()
-needs_exam = pytest.mark.skipif(not MADE, reason="data/exam/test.jsonl is not assembled yet")
-SPLITS = ("test", "train")
+TRAINED = ("train", "more")
+EXAMINED = ("test", "final")
+nordvind = pytest.mark.parametrize("industry", [""], indirect=True, scope="module")
 KINDS_OF_DOCUMENTS = {"manual", "bulletin", "incident", "note", "glossary", "table"}
 MAX_SHARED_WORDS = 0.8
 A_FEW = 12
 
 
-def raw_rows(split: str) -> list[dict]:
-    text = (DATA / "exam" / f"{split}.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+def raw_rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def words(text: str) -> list[str]:
@@ -37,10 +38,21 @@ def squeezed(text: str) -> str:
     return " ".join(text.split())
 
 
+@pytest.fixture(scope="module", params=["", *course.industries()])
+def industry(request: Any) -> str:
+    """Return a folder of ``data/industries``, or nothing for the wind turbines."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def documents() -> dict[str, Document]:
+def folder(industry: str) -> Path:
+    return course.corpus_dir(industry)
+
+
+@pytest.fixture(scope="module")
+def documents(folder: Path) -> dict[str, Document]:
     unreadable: list[Unreadable] = []
-    found = list(read_documents([DATA / "documents", DATA / "tables"], unreadable=unreadable))
+    found = list(read_documents([folder / "documents", folder / "tables"], unreadable=unreadable))
     assert not unreadable
     ids = [document.id for document in found]
     assert len(set(ids)) == len(ids)
@@ -63,20 +75,21 @@ def held_out() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def rows() -> dict[str, list[dict]]:
-    return {split: raw_rows(split) for split in SPLITS}
+def rows(folder: Path) -> dict[str, list[dict]]:
+    return {path.stem: raw_rows(path) for path in (folder / "exam").glob("*.jsonl")}
 
 
 @pytest.fixture(scope="module")
-def questions() -> dict[str, list[Question]]:
-    return {split: exam.load_exam(split) for split in SPLITS}
+def questions(folder: Path, rows: dict) -> dict[str, list[Question]]:
+    return {split: exam.load_exam(split, folder=folder / "exam") for split in rows}
 
 
 @pytest.fixture(scope="module")
 def every_question(questions: dict[str, list[Question]]) -> list[Question]:
-    return [question for split in SPLITS for question in questions[split]]
+    return [question for part in questions.values() for question in part]
 
 
+@nordvind
 def test_there_are_enough_documents_of_every_kind(prose: dict[str, Document]) -> None:
     kinds = Counter(document.kind for document in prose.values())
     assert len(prose) >= 45
@@ -90,6 +103,7 @@ def test_every_document_is_long_enough_to_read_and_short_enough_for_a_lesson(pro
     assert not {name: n for name, n in lengths.items() if not 240 <= n <= 950}
 
 
+@nordvind
 def test_every_markdown_document_says_what_it_is(prose: dict[str, Document]) -> None:
     for document in prose.values():
         if document.path.endswith(".md"):
@@ -106,6 +120,7 @@ def test_document_ids_can_be_cited(documents: dict[str, Document]) -> None:
         assert cited_ids(f"Yes. [{name}]") == [name]
 
 
+@nordvind
 def test_a_bulletin_is_later_than_what_it_supersedes(prose: dict[str, Document]) -> None:
     bulletins = [one for one in prose.values() if one.kind == "bulletin"]
     pairs = [(one, prose[str(one.metadata["supersedes"])]) for one in bulletins]
@@ -123,24 +138,33 @@ def test_chunks_are_whole_pieces_of_their_document(documents, chunks) -> None:
             assert chunk.text == documents[name].text[chunk.start : chunk.end]
 
 
-@needs_exam
+@nordvind
 def test_the_exam_is_large_enough_in_every_kind(questions) -> None:
-    assert len(questions["test"]) >= 180
-    assert len(questions["train"]) >= 360
-    for split in SPLITS:
-        kinds = Counter(question.kind for question in questions[split])
+    sizes = {split: len(part) for split, part in questions.items()}
+    assert sizes["test"] >= 180 and sizes["final"] >= 150
+    assert sizes["train"] + sizes["more"] >= 900
+    for split, part in questions.items():
+        kinds = Counter(question.kind for question in part)
         assert set(kinds) == set(exam.KINDS)
-        assert min(kinds.values()) >= 20, (split, kinds)
+        assert min(kinds.values()) >= 16, (split, kinds)
 
 
-@needs_exam
+def test_other_industries_teach_enough_and_one_only_examines() -> None:
+    names = {name: {path.stem: len(raw_rows(path)) for path in
+                    (course.corpus_dir(name) / "exam").glob("*.jsonl")}
+             for name in course.industries()}  # fmt: skip
+    taught = {name: parts["train"] for name, parts in names.items() if "train" in parts}
+    assert len(taught) >= 6 and sum(taught.values()) >= 300
+    (examined,) = names.keys() - taught.keys()
+    assert set(names[examined]) == {"test"} and names[examined]["test"] >= 100
+
+
 def test_ids_are_unique_and_every_row_has_the_same_keys(rows) -> None:
-    everything = [row for split in SPLITS for row in rows[split]]
+    everything = [row for part in rows.values() for row in part]
     assert len({row["id"] for row in everything}) == len(everything)
     assert len({tuple(row) for row in everything}) == 1
 
 
-@needs_exam
 def test_every_gold_value_stands_in_its_evidence_and_in_the_answer(every_question) -> None:
     for question in every_question:
         if question.kind == "unanswerable":
@@ -152,7 +176,6 @@ def test_every_gold_value_stands_in_its_evidence_and_in_the_answer(every_questio
             assert contains_value(without_citations(question.answer), value)
 
 
-@needs_exam
 def test_every_quote_stands_in_its_document(every_question, documents) -> None:
     texts = {name: squeezed(document.text) for name, document in documents.items()}
     missing = [
@@ -164,7 +187,6 @@ def test_every_quote_stands_in_its_document(every_question, documents) -> None:
     assert not missing
 
 
-@needs_exam
 def test_every_piece_of_evidence_can_be_retrieved_as_a_chunk(
     every_question, chunks, make_hit
 ) -> None:
@@ -187,7 +209,6 @@ def holds_a_value(text: str, question: Question) -> bool:
     )
 
 
-@needs_exam
 def test_a_quote_is_in_one_place_only(every_question, documents) -> None:
     texts = {name: squeezed(document.text) for name, document in documents.items()}
     for question in every_question:
@@ -197,7 +218,6 @@ def test_a_quote_is_in_one_place_only(every_question, documents) -> None:
                 assert count == 1, (question.id, evidence)
 
 
-@needs_exam
 def test_a_table_question_draws_on_a_row_and_the_others_on_prose(every_question) -> None:
     for question in every_question:
         from_rows = [":" in evidence.document for evidence in question.evidence]
@@ -207,7 +227,6 @@ def test_a_table_question_draws_on_a_row_and_the_others_on_prose(every_question)
             assert not any(from_rows), question.id
 
 
-@needs_exam
 def test_a_synthesis_question_needs_two_documents(every_question) -> None:
     for question in every_question:
         sources = {evidence.document for evidence in question.evidence}
@@ -215,7 +234,6 @@ def test_a_synthesis_question_needs_two_documents(every_question) -> None:
             assert len(sources) == 2, question.id
 
 
-@needs_exam
 def test_an_unanswerable_question_has_nothing_but_the_abstention(every_question) -> None:
     for question in every_question:
         if question.kind == "unanswerable":
@@ -223,7 +241,6 @@ def test_an_unanswerable_question_has_nothing_but_the_abstention(every_question)
             assert question.values == question.evidence == question.terms == (), question.id
 
 
-@needs_exam
 def test_a_jargon_question_does_not_give_its_house_term_away(every_question) -> None:
     for question in every_question:
         if question.kind == "jargon":
@@ -233,7 +250,6 @@ def test_a_jargon_question_does_not_give_its_house_term_away(every_question) -> 
                 assert term in question.answer.lower(), (question.id, term)
 
 
-@needs_exam
 def test_gold_answers_score_full_marks_by_our_own_scorer(every_question) -> None:
     for question in every_question:
         cited = cited_ids(question.answer)
@@ -246,7 +262,6 @@ def test_gold_answers_score_full_marks_by_our_own_scorer(every_question) -> None
         assert len(without_citations(question.answer).split()) <= 25, question.id
 
 
-@needs_exam
 def test_no_question_is_asked_twice(every_question) -> None:
     asked = Counter(" ".join(words(question.question)) for question in every_question)
     assert not [text for text, n in asked.items() if n > 1]
@@ -257,38 +272,61 @@ def similarity(a: Question, b: Question) -> float:
     return len(ours & theirs) / len(ours | theirs)
 
 
-@needs_exam
+@nordvind
 def test_no_test_question_is_a_near_copy_of_a_training_question(questions) -> None:
+    asked, learned = (of(questions, splits) for splits in (EXAMINED, TRAINED))
     leaks = [
         (a.id, b.id, round(similarity(a, b), 2))
-        for a in questions["test"]
-        for b in questions["train"]
+        for a in asked
+        for b in learned
         if similarity(a, b) >= MAX_SHARED_WORDS
     ]
     assert not leaks
 
 
-@needs_exam
+def of(questions: dict[str, list[Question]], splits: Sequence[str]) -> list[Question]:
+    return [question for split in splits for question in questions[split]]
+
+
+@nordvind
 def test_no_training_answer_is_the_gold_answer_of_a_test_question(questions) -> None:
-    gold = {question.answer for question in questions["test"]} - {ABSTENTION}
-    trained = {question.answer for question in questions["train"]}
+    gold = {question.answer for question in of(questions, EXAMINED)} - {ABSTENTION}
+    trained = {question.answer for question in of(questions, TRAINED)}
     assert len(gold & trained) <= len(gold) // 10
 
 
-@needs_exam
+@nordvind
+def test_later_training_questions_leave_alone_what_only_an_exam_asks(questions) -> None:
+    first = {piece for question in questions["train"] for piece in facts(question)}
+    examined = {piece for question in of(questions, EXAMINED) for piece in facts(question)}
+    for question in questions["more"]:
+        assert not facts(question) & (examined - first), question.id
+
+
+def facts(question: Question) -> set[tuple[str, str]]:
+    """Return each value with the document that proves it."""
+    return {
+        (piece.document, value)
+        for piece in question.evidence
+        for value in question.values
+        if value in piece.quote
+    }
+
+
+@nordvind
 def test_training_never_draws_on_held_out_documents(questions, held_out, documents) -> None:
     assert held_out
     assert held_out <= set(documents)
-    for question in questions["train"]:
+    for question in of(questions, TRAINED):
         sources = {evidence.document for evidence in question.evidence}
         assert not sources & held_out, question.id
         assert not question.held_out, question.id
 
 
-@needs_exam
+@nordvind
 def test_held_out_questions_are_marked_and_numerous_enough(questions, held_out) -> None:
-    marked = [question for question in questions["test"] if question.held_out]
-    for question in questions["test"]:
+    marked = [question for question in of(questions, EXAMINED) if question.held_out]
+    for question in of(questions, EXAMINED):
         sources = {evidence.document for evidence in question.evidence}
         assert question.held_out is bool(sources & held_out), question.id
     assert len(marked) >= 20
@@ -296,9 +334,8 @@ def test_held_out_questions_are_marked_and_numerous_enough(questions, held_out) 
     assert held_out <= asked
 
 
-@needs_exam
 def test_superseded_facts_conflict_as_declared(rows, documents) -> None:
-    superseded = [row for split in SPLITS for row in rows[split] if row["kind"] == "updated"]
+    superseded = [row for part in rows.values() for row in part if row["kind"] == "updated"]
     for row in superseded:
         old = documents[row["superseded_document"]]
         assert squeezed(row["superseded_quote"]) in squeezed(old.text), row["id"]
@@ -311,10 +348,10 @@ def test_superseded_facts_conflict_as_declared(rows, documents) -> None:
             assert str(new.date) > str(old.date), row["id"]
 
 
-@needs_exam
+@nordvind
 def test_every_bulletin_updates_two_facts_that_some_question_asks(rows, prose) -> None:
     facts: dict[str, set[str]] = defaultdict(set)
-    for row in (row for split in SPLITS for row in rows[split] if row["kind"] == "updated"):
+    for row in (row for part in rows.values() for row in part if row["kind"] == "updated"):
         for evidence in row["evidence"]:
             facts[evidence["document"]].add(row["superseded_value"])
     bulletins = {name for name, document in prose.items() if document.kind == "bulletin"}
@@ -322,16 +359,14 @@ def test_every_bulletin_updates_two_facts_that_some_question_asks(rows, prose) -
     assert sum(len(values) for values in facts.values()) >= 2 * len(bulletins) - 2
 
 
-@needs_exam
 def test_only_updated_questions_declare_something_superseded(rows) -> None:
-    for row in (row for split in SPLITS for row in rows[split]):
+    for row in (row for part in rows.values() for row in part):
         declared = [row[f"superseded_{part}"] for part in ("document", "quote", "value")]
         assert all(declared) if row["kind"] == "updated" else not any(declared), row["id"]
 
 
-@needs_exam
 def test_no_other_question_asks_for_a_superseded_fact(rows) -> None:
-    everything = [row for split in SPLITS for row in rows[split]]
+    everything = [row for part in rows.values() for row in part]
     old = {
         (row["superseded_document"], row["superseded_value"])
         for row in everything
@@ -344,7 +379,6 @@ def test_no_other_question_asks_for_a_superseded_fact(rows) -> None:
                 assert not (same and value in evidence["quote"]), (row["id"], document, value)
 
 
-@needs_exam
 def test_questions_are_sentences_that_never_name_a_document(every_question, documents) -> None:
     for question in every_question:
         assert question.question.endswith(("?", ".")), question.id
@@ -353,12 +387,14 @@ def test_questions_are_sentences_that_never_name_a_document(every_question, docu
         assert not [name for name in named if name in question.question], question.id
 
 
-@needs_exam
 def test_the_data_sheet_counts_the_questions_as_they_are(root: Path) -> None:
     sheet = (root / "data" / "README.md").read_text(encoding="utf-8")
     for kind in exam.KINDS:
-        test, train = (
-            sum(question.kind == kind for question in exam.load_exam(split))
-            for split in ("test", "train")
-        )
-        assert f"| `{kind}` | {test} | {train} |" in sheet
+        counts = [
+            str(sum(question.kind == kind for question in exam.load_exam(split)))
+            for split in ("test", "final", "train", "more")
+        ]
+        assert f"| `{kind}` | {' | '.join(counts)} |" in sheet
+    for name in course.industries():
+        (path,) = (course.corpus_dir(name) / "exam").glob("*.jsonl")
+        assert f"| `{name}` | {len(raw_rows(path))} |" in sheet

@@ -24,7 +24,7 @@ ids = st.sampled_from(["A", "B", "torques:TQ-90-42", "<|im_end|>", "a b"])
 @pytest.fixture(scope="module")
 def by_hand() -> dict[str, Any]:
     """Return the functions that the lesson defines, without running the rest of it."""
-    wanted = {"messages_by_hand", "cited", "check_by_hand", "pack_sentences"}
+    wanted = {"line_by_hand", "messages_by_hand", "cited", "check_by_hand", "pack_sentences"}
     tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
     defined = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in wanted]
     assert {node.name for node in defined} == wanted
