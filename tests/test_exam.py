@@ -92,6 +92,44 @@ def test_a_near_value_is_not_the_value(text: str, value: str) -> None:
     assert not contains_value(text, value)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Three people may enter.", "3"),
+        ("3 people may enter.", "three"),
+        ("Let it run for thirty-five minutes.", "35 min"),
+        ("It trips at 5 degrees Celsius.", "5 °C"),
+        ("Tighten to 515 newton metres.", "515 Nm"),
+        ("at 75 percent", "75 %"),
+        ("every month, after 1 month", "1 months"),
+        ("It takes 2.2 litres.", "2.2 L"),
+        ("blow harder than 12 metres per second", "12 m/s"),
+    ],
+)
+def test_number_words_and_usual_spellings_of_units_count(text: str, value: str) -> None:
+    assert contains_value(text, value)
+    assert not contains_value(text, value, as_written=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("after 13 days", "three days"),
+        ("thirteen people", "3"),
+        ("thirty-five bolts", "5"),
+        ("twenty-three bolts", "three"),
+        ("3 minutes", "3 m"),
+        ("3 months", "3 m"),
+        ("20 degrees", "20 °C"),
+        ("5 kilometres", "5 m"),
+        ("someone", "1"),
+        ("3 litres", "3 g"),
+    ],
+)
+def test_another_number_or_unit_is_none_of_them(text: str, value: str) -> None:
+    assert not contains_value(text, value)
+
+
 @settings(max_examples=150, deadline=None)
 @given(numbers, units, st.text(" " + string.ascii_letters, max_size=20), st.sampled_from(" \n("))
 def test_any_value_is_found_in_any_sentence_that_says_it(number, unit, words, mark) -> None:
@@ -258,5 +296,5 @@ def test_questions_come_back_as_written(tmp_path: Path, order: int) -> None:
 
 
 def test_a_split_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'dev'.*'train' or 'test'"):
+    with pytest.raises(ValueError, match="'dev'.*train, more, test, final"):
         exam.load_exam("dev", folder=tmp_path)

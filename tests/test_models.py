@@ -32,6 +32,38 @@ def test_a_batch_says_what_single_conversations_say(tiny_llm, batch_size: int) -
     assert len({generation.n_prompt_tokens for generation in single}) == 3
 
 
+def test_a_beginning_that_all_share_is_read_once_and_changes_no_answer(tiny_llm, monkeypatch) -> None:
+    worked = [{"role": "user", "content": "Grease?"}, {"role": "assistant", "content": "1 kg."}]
+    asked = ["Oil of the gearbox, and how much of it?", "Paint?", "Who?"]
+    conversations = [[*worked, {"role": "user", "content": text}] for text in asked]
+    read = []
+    forward = type(tiny_llm.model).forward
+    monkeypatch.setattr(type(tiny_llm.model), "forward", lambda self, *given, **named: (
+        read.append(named["input_ids"].shape[1]), forward(self, *given, **named))[1])  # fmt: skip
+    quick = tiny_llm.generate_batch(conversations, max_new_tokens=8, batch_size=2)
+    beginning = tiny_llm.tokenizer.apply_chat_template(worked, tokenize=False)
+    n = tiny_llm.count_tokens(beginning)
+    whole = [tiny_llm.count_tokens(tiny_llm.prompt_text(turns)) for turns in conversations]
+    assert read[0] == n and read.count(n) == 1
+    assert max(read) == max(whole) - n, "the beginning, then only what follows it"
+    monkeypatch.setattr(LanguageModel, "_beginning", lambda *_: "")
+    assert tiny_llm.generate_batch(conversations, max_new_tokens=8, batch_size=2) == quick
+
+
+def test_a_beginning_is_read_again_after_the_weights_have_changed(tiny_llm) -> None:
+    import torch
+
+    turns = [{"role": role, "content": "?"} for role in ("user", "assistant", "user")]
+    tiny_llm.generate(turns, max_new_tokens=1)
+    before = tiny_llm._known
+    tiny_llm.generate(turns, max_new_tokens=1)
+    assert tiny_llm._known is before
+    with torch.no_grad():
+        next(tiny_llm.model.parameters()).mul_(1.0)  # as an optimizer does, in place
+    tiny_llm.generate(turns, max_new_tokens=1)
+    assert tiny_llm._known is not before
+
+
 def test_fast_mode_cuts_answers_short(tiny_llm, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = tiny_llm.generate(conversation("Why?"), max_new_tokens=30).n_new_tokens
     monkeypatch.setenv("LABKIT_FAST", "1")

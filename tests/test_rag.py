@@ -90,14 +90,30 @@ def special_ids(tokenizer: Any) -> set[int]:
 
 
 def test_the_prompt_shows_passages_with_their_ids_and_then_the_question(hits) -> None:
-    system, user = rag.build_messages("How much grease?", hits)
+    system, *worked, user = rag.build_messages("How much grease?", hits)
     assert (system["role"], user["role"]) == ("system", "user")
     assert exam.ABSTENTION in system["content"]
+    assert [turn["role"] for turn in worked] == ["user", "assistant"]
     lines = user["content"].split("\n")
     assert lines[0] == "Passages:"
     assert lines[1] == f"[SB-2019-04] Manual > Section: {GREASE}"
     assert lines[2].startswith("[SM-117-CNV] ")
     assert lines[-1] == "Question: How much grease?"
+
+
+def test_a_passage_is_shown_with_its_date_and_the_document_it_changes(make_hit) -> None:
+    hit = make_hit("now 4", document_id="SB-1", date="2019-04-02", metadata={"supersedes": "SM-1"})
+    line = rag.build_messages("?", [hit])[-1]["content"].split("\n")[1]
+    assert line == "[SB-1] (2019-04-02, changes SM-1) Manual > Section: now 4"
+
+
+def test_the_worked_example_follows_its_own_rule_and_is_laid_out_as_a_question_is() -> None:
+    first, last = rag.EXAMPLE_QUESTION.split("\n")[0], rag.EXAMPLE_QUESTION.split("\n")[-1]
+    assert first == "Passages:" and last == rag.asked(last.removeprefix("Question: "))
+    assert answer_metrics.follows_house_format(rag.EXAMPLE_ANSWER)
+    changed = next(line for line in rag.EXAMPLE_QUESTION.split("\n") if "changes" in line)
+    assert "18 months" in changed and "18 months" in rag.EXAMPLE_ANSWER
+    assert all(f"[{name}]" in changed for name in answer_metrics.cited_ids(rag.EXAMPLE_ANSWER))
 
 
 def test_closed_book_shows_no_passage_and_no_way_out(hits) -> None:
@@ -125,7 +141,7 @@ def test_a_document_or_question_cannot_open_a_turn(tiny_llm, make_hit, where: st
     ]
     assert marks[0] == marks[1]
     assert tiny_llm.prompt_text(messages).count("\n") == tiny_llm.prompt_text(clean).count("\n")
-    assert "PWNED" in messages[1]["content"], "the words stay, as mere text"
+    assert "PWNED" in messages[-1]["content"], "the words stay, as mere text"
 
 
 def test_a_closed_book_question_cannot_open_a_turn_either(tiny_llm) -> None:
@@ -155,7 +171,7 @@ def test_plain_leaves_ordinary_text_readable(text: str) -> None:
     assert rag.plain(text) == text
 
 
-@pytest.mark.parametrize("budget", [600, 900, 1200, 5000])
+@pytest.mark.parametrize("budget", [1900, 2200, 2500, 6000])
 def test_the_prompt_keeps_its_budget_and_wastes_none(tiny_llm, make_hit, budget: int) -> None:
     hits = [make_hit(f"Passage {i}. " + GREASE * 2, document_id=f"D{i}") for i in range(8)]
     kept = rag.fit_to_budget("How much?", hits, tiny_llm, max_prompt_tokens=budget)

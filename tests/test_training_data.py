@@ -1,7 +1,10 @@
 """Training examples: the end of turn is learned, only answers count, bad lines are named."""
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -64,6 +67,19 @@ def test_an_example_over_the_limit_is_refused_with_its_length(tiny_tokenizer) ->
         data.encode(EXAMPLE, tiny_tokenizer, max_tokens=n_tokens - 1)
 
 
+def test_every_answer_of_a_conversation_is_learned_and_no_question(tiny_tokenizer) -> None:
+    more = (("How much oil?", "3 L. [SM-1]"), ("Which paint?", exam.ABSTENTION))
+    row = data.encode(replace(EXAMPLE, more=more), tiny_tokenizer, max_tokens=500)
+    learned = tiny_tokenizer.decode([token for token in row["labels"] if token != data.IGNORED])
+    wanted = [EXAMPLE.answer, *(answer for _, answer in more)]
+    assert learned == "".join(f"{answer}<|im_end|>" for answer in wanted)
+    turns = [*EXAMPLE.messages, {"role": "assistant", "content": EXAMPLE.answer}]
+    for question, answer in more:
+        turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    whole = tiny_tokenizer.apply_chat_template(turns, tokenize=False).rstrip()
+    assert tiny_tokenizer.decode(row["input_ids"]) == whole
+
+
 def test_closed_book_examples_use_the_prompt_of_the_exam() -> None:
     (example,) = data.closed_book_examples([question()])
     assert example.messages == rag.closed_book_messages("How much grease?")
@@ -94,6 +110,55 @@ def test_a_contrast_begins_alike_and_parts_at_the_value() -> None:
     assert [example.answer for example in examples] == [found] * 3 + [missed] * 2
     assert ["1.6 kg" in shown(example) for example in examples] == [True] * 3 + [False] * 2
     assert len({shown(example).rpartition("Question")[2] for example in examples}) == 1
+
+
+def about(name: str, value: str, **facts: Any) -> Question:
+    proof = (Evidence(name, f"it takes {value} of oil"),) if value else ()
+    answer = f"It takes {value}. [{name}]" if value else exam.ABSTENTION
+    kind = "lookup" if value else "unanswerable"
+    return Question(f"{name}-{value}", kind, f"What does {name} take?", answer, (value,), proof)
+
+
+class Shelf:
+    """Finds passages by the machine that a question names, and proofs by their words."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.hits = {name: hit(name, f"of {name}: it takes {v} of oil") for name, v in values.items()}
+
+    def search_many(self, queries: list[str], *, k: int, mode: str = "hybrid") -> list[list[Hit]]:
+        neighbours = list(self.hits.values())
+        at = [next((i for i, name in enumerate(self.hits) if name in q), 0) for q in queries]
+        return [(neighbours[i:] + neighbours[:i])[:k] for i in at]
+
+    def search(self, query: str, *, k: int, mode: str = "hybrid") -> list[Hit]:
+        return [one for one in self.hits.values() if query in one.text]
+
+
+def test_a_conversation_holds_what_its_passages_answer_and_near_misses_abstain() -> None:
+    values = {f"M{n}": f"{n} L" for n in range(1, 9)}
+    questions = [about(name, value) for name, value in values.items()] + [about("M3", "")]
+    examples = data.reading_examples(questions, Shelf(values), k=3, most=2, seed=1)
+    told = [
+        (question.removeprefix("Question: "), answer, shown(example))
+        for example in examples
+        for question, answer in (("", example.answer), *example.more)
+    ]
+    told = [(q or text.rpartition("Question: ")[2], answer, text) for q, answer, text in told]
+    by_question = {q.question: q for q in questions if q.values != ("",)}
+    answered = Counter(question for question, answer, _ in told if answer != exam.ABSTENTION)
+    assert answered == Counter(list(by_question)), "every question that can be is answered once"
+    for question, answer, text in told:
+        holds = by_question[question].values[0] + " of oil" in text
+        unanswerable = answer == exam.ABSTENTION and question == "What does M3 take?"
+        assert holds == (answer != exam.ABSTENTION) or unanswerable
+    missed = [question for question, answer, _ in told if answer == exam.ABSTENTION]
+    assert len(missed) >= 2 and max(Counter(missed).values()) <= 2
+
+
+def test_a_question_whose_evidence_cannot_be_shown_is_abstained_from() -> None:
+    lost = about("M9", "9 L")
+    (example,) = data.reading_examples([lost], Shelf({"M1": "1 L", "M2": "2 L"}), k=2)
+    assert example.answer == exam.ABSTENTION
 
 
 def test_every_training_answer_can_part_at_its_value() -> None:

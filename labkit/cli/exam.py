@@ -5,7 +5,6 @@ row or a verdict says (``claims``).
 """
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -44,7 +43,7 @@ def exam(
     options = {name: context.params[name] for name in names}
     industry = evaluate.INDUSTRY.get(part, "")
     if system in evaluate.OPEN_BOOK:
-        opened = open_course_finder if finder else partial(course.open_course_store, None)
+        opened = open_course_finder if finder else course.open_course_store
         options["store"] = opened(industry=industry)
     options["scorer"] = course_scorer() if rerank else None
     run = evaluate.sit(system, **options, progress=not as_json)

@@ -83,10 +83,12 @@ def store(make_hit: Any, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
         return fake
 
     monkeypatch.setattr(documents, "_open_store", open_store)
-    monkeypatch.setattr("labkit.finder.open_finder", lambda store, *, course: store)
-    monkeypatch.setattr(
-        "labkit.store.course.open_course_store", lambda: open_store("the course", create=True)
-    )
+    def open_course(industry: str = "") -> FakeStore:
+        return open_store(industry or "the course", create=True)
+
+    monkeypatch.setattr("labkit.finder.open_finder", lambda store: store)
+    monkeypatch.setattr("labkit.finder.open_course_finder", open_course)
+    monkeypatch.setattr("labkit.store.course.open_course_store", open_course)
     return fake
 
 
@@ -321,13 +323,14 @@ def test_exam_passes_its_options_on(monkeypatch, store, capsys, system: str) -> 
     arguments = ["exam", "--system", system, "--model", "auto", "-k", "2", "--limit", "5"]
     assert main(arguments) == 0
     assert capsys.readouterr().out == "the table\n"
-    assert asked == {
+    shown = {"store": store} if system == "rag" else {}
+    assert asked == shown | {
         "system": system,
+        "part": "test",
         "model": "auto",
         "tuned": None,
         "k": 2,
         "limit": 5,
-        "store": store if system == "rag" else None,
         "scorer": None,
         "label": "",
         "progress": True,
