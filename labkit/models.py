@@ -282,6 +282,11 @@ def load_language_model(
     return LanguageModel(wanted, model, tokenizer)
 
 
+def course_adapter() -> Path:
+    """Return the folder of the trained reader that the course ships."""
+    return settings.data_dir() / "adapters" / "reader-0.5b"
+
+
 def with_adapter(model: Any, folder: Path) -> Any:
     """Put the adapter in ``folder`` on a model; only safetensors are read, never a pickle.
 

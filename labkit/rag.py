@@ -1,8 +1,9 @@
 """The RAG loop: retrieve → prompt → generate → check the citations → or abstain.
 
-Knows: how hits become a prompt within a token budget, and how the steps follow each other.
-Does not know: how hits are found (``store``), how a model runs (``models``), which citations an
-answer may keep (``citations``) or what is right (``exam``). Retrieved text is data: it stands
+Knows: how hits become a prompt within a token budget, how the steps follow each other, and which
+citations an answer may keep.
+Does not know: how hits are found (``store``), how a model runs (``models``) or what is right
+(``exam``). Retrieved text is data: it stands
 between marks and cannot speak as the user.
 Built inline in lesson 04.
 """
@@ -10,10 +11,9 @@ Built inline in lesson 04.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from labkit import answer_metrics, exam
-from labkit.citations import Citation, check_citations
-from labkit.citations import supports as supports
 from labkit.measure import Stopwatch
 from labkit.models import LanguageModel
 from labkit.types import Generation, Hit, Messages, Mode, Searcher
@@ -53,6 +53,19 @@ class RagConfig:
 
 
 DEFAULTS = RagConfig()
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A document that stands behind an answer.
+
+    ``origin`` is ``"written"`` when the model wrote the id itself and it was among the passages, or
+    ``"matched"`` when the model cited nothing and this passage holds what the answer says.
+    """
+
+    document_id: str
+    chunk_id: str
+    origin: Literal["written", "matched"]
 
 
 @dataclass(frozen=True)
@@ -175,6 +188,47 @@ def answer(
     elif on_text:
         on_text(text)
     return _finish(question, text, hits, llm.prompt_text(messages), watch.seconds)
+
+
+def check_citations(
+    text: str, hits: Sequence[Hit], *, question: str = ""
+) -> tuple[list[Citation], list[str]]:
+    """Separate an answer's citations into those backed by a passage and those invented.
+
+    An answer that cites nothing is matched: the first passage that supports it stands behind it.
+
+    Returns
+    -------
+    tuple of list
+        Citations that hold, and ids that were written but not shown to the model.
+    """
+    shown: dict[str, Hit] = {}
+    for hit in hits:
+        shown.setdefault(hit.document_id, hit)
+    written = answer_metrics.cited_ids(text)
+    kept = [Citation(n, shown[n].chunk_id, "written") for n in written if n in shown]
+    invented = [name for name in written if name not in shown]
+    if not written and not answer_metrics.abstains(text):
+        source = next((hit for hit in hits if supports(hit.passage, text, question=question)), None)
+        if source:
+            kept = [Citation(source.document_id, source.chunk_id, "matched")]
+    return kept, invented
+
+
+def supports(passage: str, answer: str, *, question: str = "", min_overlap: float = 0.6) -> bool:
+    """Tell whether a passage holds every number of an answer and most of its longer words.
+
+    At least one of them must be new: an answer that only says the question again has no source.
+    """
+    # With the letters around them: the 320 of G320S alone stands in no passage.
+    numbers = re.findall(r"\w*\d+(?:[.,]\d+)*\w*", answer)
+    words = {word for word in re.findall(r"[^\W\d_]{4,}", answer.lower())}
+    new = [part for part in (*numbers, *words) if not answer_metrics.contains_value(question, part)]
+    if not any(answer_metrics.contains_value(passage, part) for part in new):
+        return False
+    found = sum(answer_metrics.contains_value(passage, word) for word in words)
+    holds_numbers = all(answer_metrics.contains_value(passage, number) for number in numbers)
+    return holds_numbers and found >= min_overlap * len(words)
 
 
 def render_sources(answer: Answer) -> str:

@@ -32,7 +32,9 @@ def test_a_batch_says_what_single_conversations_say(tiny_llm, batch_size: int) -
     assert len({generation.n_prompt_tokens for generation in single}) == 3
 
 
-def test_a_beginning_that_all_share_is_read_once_and_changes_no_answer(tiny_llm, monkeypatch) -> None:
+def test_a_beginning_that_all_share_is_read_once_and_changes_no_answer(
+    tiny_llm, monkeypatch
+) -> None:
     worked = [{"role": "user", "content": "Grease?"}, {"role": "assistant", "content": "1 kg."}]
     asked = ["Oil of the gearbox, and how much of it?", "Paint?", "Who?"]
     conversations = [[*worked, {"role": "user", "content": text}] for text in asked]

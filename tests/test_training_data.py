@@ -123,7 +123,9 @@ class Shelf:
     """Finds passages by the machine that a question names, and proofs by their words."""
 
     def __init__(self, values: dict[str, str]) -> None:
-        self.hits = {name: hit(name, f"of {name}: it takes {v} of oil") for name, v in values.items()}
+        self.hits = {
+            name: hit(name, f"of {name}: it takes {v} of oil") for name, v in values.items()
+        }
 
     def search_many(self, queries: list[str], *, k: int, mode: str = "hybrid") -> list[list[Hit]]:
         neighbours = list(self.hits.values())

@@ -5,6 +5,7 @@ Used by every other file of this folder.
 """
 
 import json
+from pathlib import Path
 
 import typer
 
@@ -30,8 +31,18 @@ def embedder_name(text: str) -> str:
         raise typer.BadParameter(f"{error} On this machine: {', '.join(local)}.") from error
 
 
+def tuned_folder(text: str) -> Path:
+    """Accept a folder of ``finetune``, or ``course`` for the adapter that the course ships."""
+    from labkit import models
+
+    return models.course_adapter() if text == "course" else Path(text)
+
+
 JSON = typer.Option(False, "--json", help="print one JSON object instead")
 MODEL = typer.Option("auto", parser=model_name, metavar="NAME", help="catalogue name, or org/name")
+TUNED = typer.Option(
+    None, parser=tuned_folder, metavar="FOLDER", help="a folder of finetune, or: course"
+)
 PASSAGES = typer.Option(None, "-k", min=1, help="passages shown (default: what suits the model)")
 
 

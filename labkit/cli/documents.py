@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from typer import Argument, BadParameter, Option
 
-from labkit.cli.common import JSON, MODEL, PASSAGES, embedder_name, print_result
+from labkit.cli.common import JSON, MODEL, PASSAGES, TUNED, embedder_name, print_result
 from labkit.types import Mode
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def ask(
     question: str,
     db: str = Option("", help=COURSE, show_default=False),
     model: str = MODEL,
-    tuned: Path = Option(None, help="a folder of `finetune`, made from that model"),
+    tuned: Path = TUNED,
     k: int = PASSAGES,
     as_json: bool = JSON,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from typer import Context, Option
 
-from labkit.cli.common import JSON, MODEL, PASSAGES, print_result
+from labkit.cli.common import JSON, MODEL, PASSAGES, TUNED, print_result
 
 PART = """test: looked at while the course was built; final: sealed, each frozen system answers it
 once; kept: training questions to choose by; ropeways: another industry"""
@@ -21,7 +21,7 @@ def exam(
     context: Context,
     system: Literal["base", "rag", "lora", "both"] = "rag",
     part: Literal["test", "final", "kept", "ropeways"] = Option("test", help=PART),
-    tuned: Path = Option(None, help="a folder of `finetune`, for lora and both"),
+    tuned: Path = TUNED,
     model: str = MODEL,
     k: int = PASSAGES,
     rerank: bool = Option(False, "--rerank", help="compare passages and question token by token"),

@@ -1,4 +1,4 @@
-"""The door ``finetune``: train on the course's examples or on your own.
+"""The doors ``finetune`` and ``export``: train on the course's examples or yours, and hand it on.
 
 Knows: arguments. Does not know: how anything is trained (``train``).
 """
@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from typer import Context, Option
+from typer import Argument, Context, Option
 
 from labkit import settings
 from labkit.cli.common import JSON, MODEL, print_result
@@ -168,3 +168,13 @@ def render(result: "TrainResult") -> str:
         f"saved {result.saved_bytes / 2**20:.1f} MiB in {result.folder}\n"
         f"Examine it with: python -m labkit exam --system both --tuned {result.folder}"
     )
+
+
+def export(
+    tuned: Path = Argument(metavar="FOLDER", help="a folder of finetune"),
+    out: Path = Option(help="folder of the exported adapter"),
+) -> None:
+    """Write an adapter in 16 bits, with a card made from the records."""
+    from labkit.export import export_adapter
+
+    print(f"written: {export_adapter(tuned, out)}")

@@ -15,7 +15,7 @@ from labkit import __version__
 from labkit.cli.bench import bench
 from labkit.cli.documents import ask, ingest, search
 from labkit.cli.exam import exam, leaderboard
-from labkit.cli.finetune import finetune
+from labkit.cli.finetune import export, finetune
 from labkit.cli.machine import doctor, fetch, lab
 from labkit.cli.plan import plan
 
@@ -35,7 +35,7 @@ def _labkit(version: bool = Option(False, "--version", callback=_version, is_eag
     pass
 
 
-for door in (doctor, fetch, ingest, search, ask, exam, leaderboard, finetune, plan):
+for door in (doctor, fetch, ingest, search, ask, exam, leaderboard, finetune, export, plan):
     app.command()(door)
 app.add_typer(bench, name="bench")
 app.command()(lab)

@@ -21,7 +21,7 @@ from labkit.models import LanguageModel
 from labkit.store import IngestReport
 from labkit.types import Generation, Hit
 
-COMMANDS = "doctor fetch ingest search ask exam leaderboard finetune plan bench lab".split()
+COMMANDS = "doctor fetch ingest search ask exam leaderboard finetune export plan bench lab".split()
 SAID = "Each pitch bearing takes 1.6 kg of grease. [SB-1]"
 RUN_WITHOUT_NETWORK = """
 import json, socket, sys
@@ -83,6 +83,7 @@ def store(make_hit: Any, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
         return fake
 
     monkeypatch.setattr(documents, "_open_store", open_store)
+
     def open_course(industry: str = "") -> FakeStore:
         return open_store(industry or "the course", create=True)
 
