@@ -17,6 +17,8 @@ PLAIN = {
     "ingest": "Memory against documents.",
     "rag": "Variants of retrieval on the exam's questions.",
     "finding": "Is all evidence among the first passages? Hybrid, reranked, the finder.",
+    "haystack": "The same among 100,000 foreign passages, ingested end to end.",
+    "reader": "The reader trained with each method and format, three seeds; hours on two cores.",
     "updates": "Before and after the bulletins.",
     "injection": "Planted documents, and what stops them.",
     "training": "This course's trainer beside the stock ones.",
