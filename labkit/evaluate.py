@@ -25,11 +25,12 @@ from labkit.rerank import Reranked
 from labkit.retrieval_metrics import all_found_at, summarise_retrieval
 from labkit.store import search as searching
 from labkit.store.course import corpus_dir
-from labkit.types import Hit, Mode, Question, Scorer, Searcher
+from labkit.types import Hit, Mode, Question, Scorer, Searcher, Split
 
 System = Literal["base", "rag", "lora", "both"]
 Part = Literal["test", "final", "kept", "ropeways"]
 INDUSTRY = {"ropeways": "ropeways"}
+PARTS: dict[str, Split] = {"test": "test", "kept": "more", "final": "final"}
 OPEN_BOOK = ("rag", "both")
 TUNED = ("lora", "both")
 RETRIEVAL_DEPTH = 5
@@ -115,7 +116,7 @@ def questions_of(part: Part) -> list[Question]:
     """Return the questions of one part of the exam."""
     if part in INDUSTRY:
         return exam.load_exam("test", folder=corpus_dir(INDUSTRY[part]) / "exam")
-    return exam.kept_questions() if part == "kept" else exam.load_exam(part)
+    return exam.kept_questions() if part == "kept" else exam.load_exam(PARTS[part])
 
 
 def every_nth(questions: list[Question], limit: int | None) -> list[Question]:
@@ -279,7 +280,7 @@ def rests_on(part: Part = "test", *, prompt: bool = True, search: bool = True) -
         Whether it searches as the course's store does: same chunks, embedding model and depth.
     """
     folder = f"industries/{INDUSTRY[part]}/" if part in INDUSTRY else ""
-    questions = {"kept": "more", "final": "final"}.get(part, "test")
+    questions = PARTS.get(part, "test")
     own = "" if part == "test" else f"{part} "
     parts = {
         f"{own if folder else ''}corpus": _files(f"{folder}documents", f"{folder}tables"),

@@ -213,6 +213,26 @@ def _advice(config: TrainConfig) -> str:
     )
 
 
+def find(model: str, *, folders: Sequence[Path] | None = None) -> Path | None:
+    """Return the first folder with a finished LoRA adapter of this model, if any.
+
+    Parameters
+    ----------
+    model
+        A catalogue name.
+    folders
+        Where to look, best first; ``build/reader`` and ``adapters/reader`` unless given.
+    """
+    course = settings.course_dir()
+    for folder in folders or (course / "build" / "reader", course / "adapters" / "reader"):
+        path = folder / RESULT_FILE
+        if path.is_file():
+            config = json.loads(path.read_text(encoding="utf-8"))["config"]
+            if (config["model"], config["method"]) == (model, "lora"):
+                return folder
+    return None
+
+
 def train_once(
     examples: Sequence[Example],
     config: TrainConfig,

@@ -1,5 +1,6 @@
-"""Adapters are trained once for the same examples."""
+"""Adapters are found only where a training finished, and trained once for the same examples."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,19 @@ import pytest
 
 from labkit import train as adapters
 from labkit.types import Example, TrainConfig
+
+
+def test_an_adapter_is_found_only_if_finished_and_of_this_model(tmp_path: Path) -> None:
+    for name, config in (
+        ("full", {"model": "M", "method": "full"}),
+        ("other", {"model": "X", "method": "lora"}),
+        ("good", {"model": "M", "method": "lora"}),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "training.json").write_text(json.dumps({"config": config}))
+    folders = [tmp_path / name for name in ("absent", "full", "other", "good")]
+    assert adapters.find("M", folders=folders) == tmp_path / "good"
+    assert adapters.find("M", folders=folders[:3]) is None
 
 
 def test_the_same_examples_share_a_folder_and_others_do_not(

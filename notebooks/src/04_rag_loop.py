@@ -502,10 +502,10 @@ backed = sum(bool(check_by_hand(text, passages)[0]) for text, passages in told)
 print(f"{backed} of the model's {len(told)} answers have a source after the check")
 
 # %% [markdown]
-# **Explain.** (c): a model of this size reads the rule and forgets it. Matching brings some sources back
-# without asking the model for anything. It is strict: an answer in other words than its passage goes
-# without. And it proves little: an answer that only repeats the question can match, and a twin is
-# cited as correctly as the truth.
+# **Explain.** (a): the model copies the form of the worked example, brackets and all. Form is not
+# truth: a twin is cited as correctly as the right passage. Where the id is missing, matching brings
+# some sources back without asking the model for anything. It is strict: an answer in other words than
+# its passage goes without. And it proves little: an answer that only repeats the question can match.
 
 # %% [markdown]
 # A passage can do worse than be wrong. Suppose that somebody uploads a document that speaks to the
