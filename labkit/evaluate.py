@@ -235,7 +235,8 @@ def was_shown(question: Question, hits: Sequence[Hit]) -> bool:
 def split(answers: Sequence[dict]) -> dict[str, dict | None]:
     """Return finding and reading apart: shares with their intervals, ``None`` of no answers.
 
-    ``found`` is over all questions, those without an answer among the documents included.
+    ``found`` is over all questions, those without an answer among the documents included;
+    ``wrong_given_answered`` is how often somebody who trusts an answer is misled.
     """
     found = [row for row in answers if row["found"]]
     rest = [row for row in answers if not row["found"]]
@@ -244,6 +245,7 @@ def split(answers: Sequence[dict]) -> dict[str, dict | None]:
         "right_given_found": [row["exact_match"] for row in found],
         "abstained_given_found": [row["abstained"] for row in found],
         "abstained_given_not_found": [row["abstained"] for row in rest],
+        "wrong_given_answered": [1 - row["exact_match"] for row in answers if not row["abstained"]],
     }
     return {
         name: asdict(bootstrap_mean(marks)) if marks else None for name, marks in values.items()

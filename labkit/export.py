@@ -12,6 +12,9 @@ from labkit import catalogue, results
 from labkit.models import ADAPTER_FILE, RESULT_FILE
 from labkit.types import Interval
 
+SHARES = ("exact_match", "found", "right_given_found", "abstained_given_found",
+          "abstained_given_not_found", "wrong_given_answered")  # fmt: skip
+
 
 def export_adapter(tuned: Path, out: Path) -> Path:
     """Write a trained LoRA adapter in bfloat16, with its configuration, figures and card.
@@ -58,8 +61,7 @@ def card(training: dict) -> str:
     base = catalogue.card(config["model"])
     sat = [run for run in results.leaderboard() if run["config"].get("training") == config]
     rows = [_row(run) for run in sat]
-    head = ["exam", "right", "right given found", "abstained given found",
-            "abstained given not found", "date"]  # fmt: skip
+    head = ["exam", "right", *(name.replace("_", " ") for name in SHARES[1:]), "date"]
     return f"""# An adapter for {base.name}
 
 LoRA weights in bfloat16, {base.licence}, to be put on **{base.name}** and on no other model: on its
@@ -83,9 +85,7 @@ is answered once by each frozen system, ropeways are another industry.
 
 def _row(run: dict) -> list[str]:
     figures = run["figures"] | run["figures"]["split"]
-    names = ["exact_match", "right_given_found", "abstained_given_found",
-             "abstained_given_not_found"]  # fmt: skip
     part = {"test": "development", "final": "sealed"}
-    shares = [str(Interval.of(figures[name])) if figures[name] else "–" for name in names]
+    shares = [str(Interval.of(figures[name])) if figures.get(name) else "–" for name in SHARES]
     asked = run["config"].get("part", "test")
     return [part.get(asked, asked), *shares, run["date"]]

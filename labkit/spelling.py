@@ -29,6 +29,7 @@ _SPELLINGS = (
     "degrees|degree|°", "volts|volt|v", "amperes|ampere|amps|amp|a", "kilowatts|kilowatt|kw",
     "decibels|decibel|db", "euros|euro|€|eur", "hours|hour|hrs|hr|h", "minutes|minute|mins|min",
     "seconds|second|sec|s", "days|day", "weeks|week", "months|month", "years|year",
+    "kilonewtons|kilonewton|kn", "megaohms|megohms|megohm|mω", "ohms|ohm|ω", "bars|bar",
 )  # fmt: skip
 _UNITS = {
     spelling: spellings.rpartition("|")[2]
@@ -38,15 +39,23 @@ _UNITS = {
 _UNIT = re.compile(rf"(?<![^\W\d_])(?:{'|'.join(map(re.escape, _UNITS))})(?![^\W\d_])")
 
 
+_THOUSANDS = re.compile(r"(?<![\w.,-])\d{1,3}(?:,\d{3})+(?![\w,])")
+_DECIMALS = re.compile(r"(?<![\w.,-])(\d+\.\d*?)0+(?![\w.,]?\d)(?=\D|$)")
+
+
 def in_one_spelling(text: str) -> str:
     """Return a text in small letters with digits for number words, and each unit in one spelling.
 
+    Numbers lose commas between thousands and zeros that end their decimals.
+
     Examples
     --------
-    >>> in_one_spelling("thirty-five newton metres, two months")
-    '35 nm, 2 month'
+    >>> in_one_spelling("thirty-five newton metres, two months, 1,250.50 euros, 2.0 bar")
+    '35 nm, 2 month, 1250.5 eur, 2 bar'
     """
     digits = _NUMBER_WORD.sub(lambda found: str(_number_of(found.group())), text)
+    digits = _THOUSANDS.sub(lambda found: found.group().replace(",", ""), digits)
+    digits = _DECIMALS.sub(lambda found: found[1].rstrip("."), digits)
     return _UNIT.sub(lambda found: _UNITS[found.group()], digits)
 
 

@@ -299,6 +299,7 @@ def test_finding_and_reading_are_told_apart() -> None:
         "right_given_found": pytest.approx(1 / 3),
         "abstained_given_found": pytest.approx(1 / 3),
         "abstained_given_not_found": pytest.approx(2 / 3),
+        "wrong_given_answered": pytest.approx(2 / 3),
     }
     assert evaluate.split(answers[:3])["abstained_given_not_found"] is None
 

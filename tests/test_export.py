@@ -55,9 +55,7 @@ def test_the_card_holds_the_base_and_the_exams_of_this_training_alone(
 ) -> None:
     config = json.loads((trained / "training.json").read_text())["config"]
     share = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 10}
-    split = dict.fromkeys(
-        ("right_given_found", "abstained_given_found", "abstained_given_not_found"), share
-    )
+    split = dict.fromkeys(export.SHARES[1:], share)
     figures = {"exact_match": share | {"mean": 0.7}, "split": split}
     runs = [
         {"config": {"training": config | {"seed": seed}, "part": "final"}, "figures": figures,

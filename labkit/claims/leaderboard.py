@@ -143,7 +143,7 @@ def _split(runs: Sequence[dict]) -> list[pd.DataFrame]:
         for run in runs
         if (shares := run["figures"].get("split"))
     ]
-    return [pd.DataFrame(rows)] if rows else []
+    return [pd.DataFrame(rows).fillna("–")] if rows else []
 
 
 def _retrieval(modes: dict) -> pd.DataFrame:
