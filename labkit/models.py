@@ -7,6 +7,7 @@ Used from lesson 00 on.
 
 from __future__ import annotations
 
+import copy
 import json
 import traceback
 import warnings
@@ -157,15 +158,14 @@ class LanguageModel:
         beginning = self._beginning(conversations[0], texts)
         rests = [text[len(beginning) :] for text in texts]
         encoded = self.tokenizer(rests, return_tensors="pt", padding=True, add_special_tokens=False)
-        if beginning:
-            ids = self.tokenizer(beginning, return_tensors="pt", add_special_tokens=False).input_ids
-            ids = ids.repeat(len(texts), 1)
-            parts = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-            for name, first in parts.items():
-                encoded[name] = torch.cat([first, encoded[name]], dim=1)
         encoded = encoded.to(self.device)
-        if beginning:
-            encoded["past_key_values"] = self._read_already(beginning, parts["input_ids"])
+        if not beginning:
+            return encoded
+        ids = self.tokenizer(beginning, return_tensors="pt", add_special_tokens=False).input_ids
+        ids = ids.repeat(len(texts), 1).to(self.device)
+        for name, first in (("input_ids", ids), ("attention_mask", torch.ones_like(ids))):
+            encoded[name] = torch.cat([first, encoded[name]], dim=1)
+        encoded["past_key_values"] = self._read_already(beginning, ids)
         return encoded
 
     def _beginning(self, messages: Messages, texts: Sequence[str]) -> str:
@@ -180,8 +180,6 @@ class LanguageModel:
 
     def _read_already(self, beginning: str, ids: Any) -> Any:
         """Return keys and values of a beginning, which the model reads once for all questions."""
-        import copy
-
         import torch
         from transformers import DynamicCache
 
@@ -190,7 +188,7 @@ class LanguageModel:
         if self._known[0] != told:
             cache = DynamicCache(config=self.model.config)
             with torch.inference_mode():
-                self.model(input_ids=ids[:1].to(self.device), past_key_values=cache, use_cache=True)
+                self.model(input_ids=ids[:1], past_key_values=cache, use_cache=True)
             self._known = (told, cache)
         cache = copy.deepcopy(self._known[1])
         cache.batch_repeat_interleave(len(ids))
@@ -252,6 +250,8 @@ def load_language_model(
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    from labkit import nf4
+
     machine = hardware.detect()
     choice = choice or _choose(machine)
     trained = _training_of(tuned) if tuned else {}
@@ -259,32 +259,27 @@ def load_language_model(
     wanted = name if name != "auto" else base or choice.model
     if tuned and base not in (None, wanted):
         raise ValueError(f"{tuned.name!r} was trained on {base}; it does not fit {wanted}.")
-    nf4 = trained.get("method") == "qlora" or (choice.nf4 and wanted == choice.model)
+    in_4_bits = trained.get("method") == "qlora" or (choice.nf4 and wanted == choice.model)
     if catalogue.card(wanted).task != "generate":
         raise ValueError(f"{wanted} turns text into vectors; it cannot write answers.")
     folder = model_dir(wanted)
     logging.disable_progress_bar()
     options: dict[str, Any] = {"dtype": getattr(torch, choice.dtype)}
-    if nf4:
-        options["quantization_config"] = _nf4_config(choice.dtype)
+    if in_4_bits:
+        options["quantization_config"] = nf4.bitsandbytes_config(choice.dtype)
     if choice.device == "cuda":
         _spare_grouped_queries(machine)
         options["device_map"] = {"": 0}  # straight onto the card: Colab's host memory is small
     whole = tuned if tuned and (tuned / FULL_FILE).is_file() else folder
     model = AutoModelForCausalLM.from_pretrained(whole, local_files_only=True, **options)
-    if nf4:
-        _never_repack(model)
+    if in_4_bits:
+        nf4.never_repack(model)
     elif choice.device == "cpu":
         _into_memory(model)
     if tuned and whole is folder:
         model = with_adapter(model, tuned)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     return LanguageModel(wanted, model, tokenizer)
-
-
-def course_adapter() -> Path:
-    """Return the folder of the trained reader that the course ships."""
-    return settings.data_dir() / "adapters" / "reader-0.5b"
 
 
 def with_adapter(model: Any, folder: Path) -> Any:
@@ -310,10 +305,7 @@ def with_adapter(model: Any, folder: Path) -> Any:
 
 
 def _into_memory(model: Any) -> None:
-    """Copy the weights out of their mapped file, whose pages the system may take back any time.
-
-    Where it does so, a model of 1.5 billion parameters reads its file again for every token.
-    """
+    """Copy the weights out of their mapped file: pages taken back are read again for each token."""
     for parameter in model.parameters():
         parameter.data = parameter.data.clone()
 
@@ -334,36 +326,6 @@ def _choose(machine: hardware.Hardware) -> catalogue.Choice:
             stacklevel=3,
         )
     return choice
-
-
-def _nf4_config(dtype: str) -> Any:
-    import importlib.util
-
-    from transformers import BitsAndBytesConfig
-
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModuleNotFoundError(
-            "This card needs 4-bit weights, and bitsandbytes is missing. Install it with: "
-            "pip install 'bitsandbytes>=0.45' 'accelerate>=1.0'"
-        )
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
-    )
-
-
-def _never_repack(model: Any) -> None:
-    """Keep bitsandbytes from repacking 4-bit weights for a CPU with AVX-512-bf16.
-
-    It does so in the first evaluation: the constants are rounded, so that the same weights answer
-    otherwise than on other CPUs, and the product has no gradient, so that training after an
-    evaluation passes over these weights with no more than a warning.
-    """
-    for layer in model.modules():
-        if hasattr(layer, "support_avx512bf16_for_cpu"):
-            layer.support_avx512bf16_for_cpu = False
 
 
 def _spare_grouped_queries(machine: hardware.Hardware) -> None:

@@ -7,7 +7,7 @@ Does not know: models or layers, nor fast kernels (bitsandbytes). Used by lesson
 
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -253,3 +253,40 @@ def _refuse_unfit(weights: torch.Tensor, block: int) -> None:
             "The tensor holds NaN or infinity, and one such value would ruin its whole block. "
             "Find out where it comes from before you quantize."
         )
+
+
+def bitsandbytes_config(dtype: str) -> Any:
+    """Return the configuration that loads weights as NF4 with double quantization.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If bitsandbytes is missing; the message says how to install it.
+    """
+    import importlib.util
+
+    from transformers import BitsAndBytesConfig
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModuleNotFoundError(
+            "This card needs 4-bit weights, and bitsandbytes is missing. Install it with: "
+            "pip install 'bitsandbytes>=0.45' 'accelerate>=1.0'"
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def never_repack(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights for a CPU with AVX-512-bf16.
+
+    It does so in the first evaluation: the constants are rounded, so that the same weights answer
+    otherwise than on other CPUs, and the product has no gradient, so that training after an
+    evaluation passes over these weights with no more than a warning.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False

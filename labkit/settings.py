@@ -89,6 +89,11 @@ def data_dir() -> Path:
     return course_dir() / "data"
 
 
+def course_adapter() -> Path:
+    """Return the folder of the trained reader that the course ships."""
+    return data_dir() / "adapters" / "reader-0.5b"
+
+
 def shown(path: Path | str) -> str:
     """Return a path as a record may show it: as seen from here, or its last part alone.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labkit import catalogue, fetch, models, rag
+from labkit import catalogue, fetch, models, nf4, rag
 from labkit.answer_metrics import abstains, contains_value
 from labkit.fetch import convert_gguf
 from labkit.models import LanguageModel
@@ -196,7 +196,7 @@ def test_a_model_that_cannot_be_loaded_says_why(
 def test_4_bit_weights_without_bitsandbytes_say_what_to_install(monkeypatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install 'bitsandbytes"):
-        models._nf4_config("float16")
+        nf4.bitsandbytes_config("float16")
 
 
 def permuted(weight: np.ndarray, n_heads: int) -> np.ndarray:

@@ -16,9 +16,10 @@ from typing import Any
 import nbformat
 
 import labkit
-from labkit import doctor, results, settings
+from labkit import results, settings
 from labkit.authoring import course, outputs, rules
 from labkit.authoring.source import VARIANTS, Lesson, Variant, code_cells, convert, lessons
+from labkit.classroom import doctor
 
 MAX_BYTES = 1_000_000
 _UNTOUCHED = "not attempted yet"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from labkit import catalogue, evaluate, exam, hardware, settings, training_data
-from labkit.bench import held_out, runner
+from labkit.bench import contexts, held_out, runner
 from labkit.finder import open_course_finder
 from labkit.train import load_base, precision, train
 from labkit.types import Example, Method, TrainConfig
@@ -79,8 +79,8 @@ def examples(asked: Sequence[exam.Question], shown: Format) -> list[Example]:
     finder = open_course_finder()
     if shown == "passages":
         return training_data.reading_examples(asked, finder)
-    proofs = [(q, training_data.passages(q, finder, "the proof")) for q in asked if q.evidence]
-    return [Example(training_data.messages(q, hits), q.answer) for q, hits in proofs]
+    proofs = [(q, contexts.passages(q, finder, "the proof")) for q in asked if q.evidence]
+    return [Example(contexts.messages(q, hits), q.answer) for q, hits in proofs]
 
 
 def config_of(model: str, method: Method, rate: float, seed: int = 0) -> TrainConfig:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from labkit import settings
 from labkit.catalogue import CATALOGUE
 
 
@@ -33,9 +34,7 @@ def embedder_name(text: str) -> str:
 
 def tuned_folder(text: str) -> Path:
     """Accept a folder of ``finetune``, or ``course`` for the adapter that the course ships."""
-    from labkit import models
-
-    return models.course_adapter() if text == "course" else Path(text)
+    return settings.course_adapter() if text == "course" else Path(text)
 
 
 JSON = typer.Option(False, "--json", help="print one JSON object instead")

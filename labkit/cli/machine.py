@@ -16,7 +16,7 @@ WHICH = "catalogue names (default: the two small models, and the course's databa
 
 def doctor(as_json: bool = JSON) -> int:
     """Say what runs on this machine, and what to fix."""
-    from labkit import doctor
+    from labkit.classroom import doctor
 
     report = doctor.examine()
     data = asdict(report) | {"healthy": report.healthy}

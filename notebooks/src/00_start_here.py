@@ -67,7 +67,7 @@ print(f"{where}; Python {installed['python']}, torch {installed['torch']}")
 # what to type if something is missing. Ask it before you ask anybody else.
 
 # %%
-from labkit import doctor
+from labkit.classroom import doctor
 
 print(doctor.render(doctor.examine()))
 

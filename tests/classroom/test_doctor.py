@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from labkit import catalogue, doctor, fetch, hardware, results
-from labkit.doctor import Finding, Report
+from labkit import catalogue, fetch, hardware, results
+from labkit.classroom import doctor
+from labkit.classroom.doctor import Finding, Report
 from labkit.hardware import GIB, Hardware
 
 
