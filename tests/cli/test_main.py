@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from cli.doors import parse
 
-from labkit import __version__, catalogue, doctor, evaluate, fetch, models
+from labkit import __version__, catalogue, evaluate, fetch, models
+from labkit.classroom import doctor
 from labkit.cli import documents
 from labkit.cli.main import UsageError, main
 from labkit.models import LanguageModel
