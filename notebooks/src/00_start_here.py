@@ -234,10 +234,10 @@ for hit in store.search(pressure.question, k=3):
     print()
 
 # %% [markdown]
-# **Explain.** The prediction that holds is (c). The plain questions come out right: their passage
-# holds the answer, and even a tiny model can copy it. But look at the dates. A bulletin has replaced
-# the manual's pressure. An answer can have a source and still be out of date; lesson 05 deals with
-# that. The fourth question has no passage, and the model writes anyway. Lesson 04 tries to stop it.
+# **Explain.** (c) comes closest. Where a value is right, the model copied it from the passage; a plain
+# question may still be answered beside the point. Look at the dates: a bulletin has replaced the
+# manual's pressure. An answer can have a source and still be out of date; lesson 05 deals with that.
+# The fourth question has no passage, and the model writes anyway. Lesson 04 tries to stop it.
 
 # %% [markdown]
 # So a source is not a proof. It is an address. Its worth is that you can go there and look, as you
@@ -368,8 +368,8 @@ trained = reports.recorded("exam-both", "qwen2.5-coder-0.5b-instruct-finder")
 told = {row["id"]: row["text"] for row in trained["figures"]["answers"]} if trained else {}
 for question in four:
     say("question", question.question)
-    text = told.get(question.id, "not measured yet")
-    say(f"{mark(question, text)} trained", text)
+    text = told.get(question.id)
+    say(f"{mark(question, text)} trained" if text else "trained", text or "not measured yet")
 print(f"\nthe whole exam: {reports.share(trained) or 'not measured yet'}")
 
 # %% [markdown]
