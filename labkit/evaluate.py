@@ -29,8 +29,11 @@ from labkit.types import Hit, Mode, Question, Scorer, Searcher, Split
 
 System = Literal["base", "rag", "lora", "both"]
 Part = Literal["test", "final", "kept", "ropeways"]
-INDUSTRY = {"ropeways": "ropeways"}
-PARTS: dict[str, Split] = {"test": "test", "kept": "more", "final": "final"}
+# Each part's industry, none for the wind turbines, and where its questions stand.
+PARTS: dict[Part, tuple[str, Split]] = {
+    "test": ("", "test"), "final": ("", "final"), "kept": ("", "more"),
+    "ropeways": ("ropeways", "test"),
+}  # fmt: skip
 OPEN_BOOK = ("rag", "both")
 TUNED = ("lora", "both")
 RETRIEVAL_DEPTH = 5
@@ -114,9 +117,10 @@ def sit(
 
 def questions_of(part: Part) -> list[Question]:
     """Return the questions of one part of the exam."""
-    if part in INDUSTRY:
-        return exam.load_exam("test", folder=corpus_dir(INDUSTRY[part]) / "exam")
-    return exam.kept_questions() if part == "kept" else exam.load_exam(PARTS[part])
+    if part == "kept":
+        return exam.kept_questions()
+    industry, split = PARTS[part]
+    return exam.load_exam(split, folder=corpus_dir(industry) / "exam")
 
 
 def every_nth(questions: list[Question], limit: int | None) -> list[Question]:
@@ -269,8 +273,7 @@ def _retrieval(questions: list[Question], store: Searcher) -> dict:
 def rests_on(part: Part = "test", *, prompt: bool = True, search: bool = True) -> dict[str, str]:
     """Return what a run of today rests on: a short hash of each part, by the part's name.
 
-    ``corpus`` (documents and tables) and ``exam`` (the questions) are always among them; a part
-    of the exam beside the usual one has these under names of its own.
+    ``corpus`` (documents and tables) and ``exam`` (the questions) are always among them.
 
     Parameters
     ----------
@@ -281,12 +284,11 @@ def rests_on(part: Part = "test", *, prompt: bool = True, search: bool = True) -
     search
         Whether it searches as the course's store does: same chunks, embedding model and depth.
     """
-    folder = f"industries/{INDUSTRY[part]}/" if part in INDUSTRY else ""
-    questions = PARTS.get(part, "test")
-    own = "" if part == "test" else f"{part} "
+    industry, split = PARTS[part]
+    folder = f"industries/{industry}/" if industry else ""
     parts = {
-        f"{own if folder else ''}corpus": _files(f"{folder}documents", f"{folder}tables"),
-        f"{own}exam": _files(f"{folder}exam/{questions}.jsonl"),
+        "corpus": _files(f"{folder}documents", f"{folder}tables"),
+        "exam": _files(f"{folder}exam/{split}.jsonl"),
     }
     if prompt:
         parts["prompt"] = _prompts()
@@ -305,7 +307,7 @@ def stale_parts(run: dict) -> list[str]:
     >>> stale_parts({"rests_on": {"corpus": "of another day"}})
     ['corpus']
     """
-    today = {name: mark for part in get_args(Part) for name, mark in rests_on(part).items()}
+    today = rests_on(run.get("config", {}).get("part", "test"))
     return [name for name, mark in run.get("rests_on", {}).items() if today.get(name, mark) != mark]
 
 

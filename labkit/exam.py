@@ -53,6 +53,12 @@ def kept_questions() -> list[Question]:
     return load_exam("more")[::10]
 
 
+def training_questions() -> list[Question]:
+    """Return all questions that a reader may learn from: both training parts, none of the kept."""
+    kept = kept_questions()
+    return [q for q in [*load_exam("train"), *load_exam("more")] if q not in kept]
+
+
 def exam_dataset(split: Split, *, folder: Path | None = None) -> "datasets.Dataset":
     """Return one split as a ``datasets.Dataset``, for training and for browsing."""
     import datasets

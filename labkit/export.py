@@ -45,11 +45,9 @@ def export_adapter(tuned: Path, out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     save_file({name: w.to(torch.bfloat16) for name, w in weights.items()}, out / ADAPTER_FILE)
     training = json.loads((tuned / RESULT_FILE).read_text("utf-8"))
-    settings = json.loads((tuned / "adapter_config.json").read_text("utf-8"))
-    settings["base_model_name_or_path"] = training["config"][
-        "model"
-    ]  # not a folder of this machine
-    for name, content in ((RESULT_FILE, training), ("adapter_config.json", settings)):
+    adapter = json.loads((tuned / "adapter_config.json").read_text("utf-8"))
+    adapter["base_model_name_or_path"] = training["config"]["model"]  # where it lies is private
+    for name, content in ((RESULT_FILE, training), ("adapter_config.json", adapter)):
         results.write_atomically(out / name, json.dumps(content, indent=1) + "\n")
     results.write_atomically(out / "README.md", card(training))
     return out

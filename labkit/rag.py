@@ -3,8 +3,7 @@
 Knows: how hits become a prompt within a token budget, how the steps follow each other, and which
 citations an answer may keep.
 Does not know: how hits are found (``store``), how a model runs (``models``) or what is right
-(``exam``). Retrieved text is data: it stands
-between marks and cannot speak as the user.
+(``exam``). Retrieved text is data: it stands between marks and cannot speak as the user.
 Built inline in lesson 04.
 """
 

@@ -7,13 +7,14 @@ Used by lessons 06, 08 and 09 and by ``python -m labkit finetune``.
 
 import json
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from labkit import exam, rag
+from labkit import answer_metrics, exam, rag
+from labkit.models import LanguageModel
 from labkit.retrieval_metrics import holds_evidence
-from labkit.types import IGNORED, Example, Hit, Question
+from labkit.types import IGNORED, Evidence, Example, Hit, Messages, Question
 
 ROLES = ("system", "user", "assistant")
 
@@ -59,9 +60,9 @@ def open_book_examples(
     for question, hits in zip(questions, found, strict=True):
         absent = bool(question.evidence) and chance.random() < absent_share
         if absent:
-            shown = [hit for hit in hits if not _holds_any(hit, question)][:k]
+            shown = [hit for hit in hits if not holds_any(hit, question)][:k]
         else:
-            shown = _with_evidence(question, hits[:k], store, chance)
+            shown = with_evidence(question, hits[:k], store, chance)
         answer = _abstention(question, late=late) if absent else question.answer
         examples.append(Example(rag.build_messages(question.question, shown), answer))
     return examples
@@ -81,72 +82,6 @@ def contrast_examples(
     return found + open_book_examples(
         answerable[::2], store, k=k, absent_share=1, late=True, seed=seed
     )
-
-
-def reading_examples(
-    questions: Sequence[Question], store: rag.Searcher, *, k: int = 5, most: int = 5, seed: int = 0
-) -> list[Example]:
-    """Return conversations over ``k`` passages each, in which a few questions are asked in turn.
-
-    A prompt is long and a question short: several questions on the same passages teach more in the
-    same time. Each conversation holds what one question finds, with its evidence put in where the
-    search missed it, and up to ``most`` questions that these passages answer. In every second one
-    there is a near miss, too: a question that finds some of the same passages while its answer is
-    not among them, as of another machine or another quantity. Its right answer is the abstention.
-    Every question is answered once, and once at most a near miss.
-
-    Parameters
-    ----------
-    questions
-        Training questions; those without an answer in the documents are abstained from.
-    store
-        Where the passages come from.
-
-    Source: training with distractors follows RAFT (Zhang et al. 2024, arXiv 2403.10131).
-    """
-    chance = random.Random(seed)
-    hits = store.search_many([q.question for q in questions], k=k)
-    found = dict(zip(questions, hits, strict=True))
-    waiting = chance.sample(list(questions), len(questions))
-    missable = [q for q in waiting if q.evidence and q.kind != "updated"]
-    examples: list[Example] = []
-    while waiting:
-        first = waiting[0]
-        shown = _with_evidence(first, found[first], store, chance)
-        answered = [q for q in waiting if q.evidence and _holds_all(shown, q)][:most]
-        told = [(q, q.answer) for q in answered]
-        if first not in answered:  # nothing answers it, or its evidence could not be shown
-            told.append((first, exam.ABSTENTION))
-        waiting = [q for q in waiting if q not in answered and q is not first]
-        if len(examples) % 2 and (missed := _nearest_miss(missable, shown, found)):
-            missable.remove(missed)
-            told.append((missed, exam.ABSTENTION))
-        examples.append(_conversation(chance.sample(told, len(told)), shown))
-    return examples
-
-
-def _conversation(told: Sequence[tuple[Question, str]], shown: Sequence[Hit]) -> Example:
-    (first, answer), *others = told
-    more = tuple((rag.asked(question.question), answer) for question, answer in others)
-    return Example(rag.build_messages(first.question, shown), answer, more)
-
-
-def _nearest_miss(
-    candidates: Sequence[Question], shown: Sequence[Hit], found: Mapping[Question, Sequence[Hit]]
-) -> Question | None:
-    """Return the question that finds most of these passages, none of which has its evidence."""
-    names = {hit.chunk_id for hit in shown}
-    shared = {
-        question: len(names & {hit.chunk_id for hit in found[question]})
-        for question in candidates
-        if not any(_holds_any(hit, question) for hit in shown)
-    }
-    best = max(shared, key=lambda question: shared[question], default=None)
-    return best if best and shared[best] else None
-
-
-def _holds_all(shown: Sequence[Hit], question: Question) -> bool:
-    return all(any(holds_evidence(hit, piece) for hit in shown) for piece in question.evidence)
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -251,11 +186,12 @@ def _abstention(question: Question, *, late: bool) -> str:
     return question.answer[:value_at] + exam.ABSTENTION[0].lower() + exam.ABSTENTION[1:]
 
 
-def _holds_any(hit: Hit, question: Question) -> bool:
+def holds_any(hit: Hit, question: Question) -> bool:
+    """Tell whether a passage holds any piece of a question's evidence."""
     return any(holds_evidence(hit, evidence) for evidence in question.evidence)
 
 
-def _with_evidence(
+def with_evidence(
     question: Question, hits: list[Hit], store: rag.Searcher, chance: random.Random
 ) -> list[Hit]:
     """Return the hits with each missing piece of evidence put in the place of another passage."""
@@ -265,7 +201,7 @@ def _with_evidence(
             continue
         near = store.search(evidence.quote, k=10, mode="text")
         holder = next((hit for hit in near if holds_evidence(hit, evidence)), None)
-        free = [i for i, hit in enumerate(shown) if not _holds_any(hit, question)]
+        free = [i for i, hit in enumerate(shown) if not holds_any(hit, question)]
         if holder and free:
             shown[chance.choice(free)] = holder
     return shown
@@ -300,3 +236,80 @@ def _from_messages(messages: Any) -> Example:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+Setting = Literal["nothing", "the proof", "proof and distractors", "distractors only"]
+SETTINGS: tuple[Setting, ...] = get_args(Setting)
+
+
+def proof_of(evidence: Evidence, store: rag.Searcher) -> Hit:
+    """Return the passage that holds a piece of evidence.
+
+    Raises
+    ------
+    ValueError
+        If the store has no such passage: it is then another corpus, or not up to date.
+    """
+    for hit in store.search(evidence.quote, k=10, mode="text"):
+        if holds_evidence(hit, evidence):
+            return hit
+    raise ValueError(
+        f"No passage of {evidence.document} holds {evidence.quote[:60]!r}; ingest the documents "
+        "again: python -m labkit fetch"
+    )
+
+
+def passages(
+    question: Question, store: rag.Searcher, setting: Setting, *, k: int = 3, seed: int = 0
+) -> list[Hit]:
+    """Return what a setting shows: the proof stands at a random place among ``k`` passages.
+
+    Distractors are the passages that retrieval ranks best for this question, without any that holds
+    evidence: near misses, as a real search brings them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such setting.
+    """
+    if setting not in SETTINGS:
+        raise ValueError(f"There is no setting {setting!r}; choose {', '.join(SETTINGS)}.")
+    if setting == "nothing":
+        return []
+    proofs = [proof_of(evidence, store) for evidence in question.evidence]
+    if setting == "the proof":
+        return proofs
+    found = store.search(question.question, k=k + 5)
+    others = [hit for hit in found if not any(holds_evidence(hit, e) for e in question.evidence)]
+    if setting == "distractors only":
+        return others[:k]
+    shown = [*proofs, *others[: max(0, k - len(proofs))]]
+    random.Random(f"{seed} {question.id}").shuffle(shown)
+    return shown
+
+
+def messages(question: Question, shown: Sequence[Hit]) -> Messages:
+    """Return the exam's own prompt: with the passages, or closed book where there are none."""
+    if not shown:
+        return rag.closed_book_messages(question.question)
+    return rag.build_messages(question.question, shown)
+
+
+def ask(
+    llm: LanguageModel,
+    questions: Sequence[Question],
+    shown: Sequence[Sequence[Hit]],
+    *,
+    max_new_tokens: int = 48,
+) -> list[str]:
+    """Return one answer a question, each from the passages shown for it."""
+    conversations = [messages(q, hits) for q, hits in zip(questions, shown, strict=True)]
+    told = llm.generate_batch(conversations, max_new_tokens=max_new_tokens)
+    return [generation.text for generation in told]
+
+
+def does_right(question: Question, text: str, setting: Setting) -> bool:
+    """Tell whether an answer does what its setting asks for: the value, or a refusal without it."""
+    if setting == "distractors only":
+        return answer_metrics.abstains(text)
+    return bool(answer_metrics.score_answer(question, text, citations=[]).exact_match)

@@ -69,7 +69,7 @@ def store(make_hit: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def small_exam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exam, "load_exam", lambda split: list(QUESTIONS))
+    monkeypatch.setattr(exam, "load_exam", lambda split, folder=None: list(QUESTIONS))
 
 
 def test_base_is_scored_by_hand(llm, tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labkit import exam, rag
+from labkit import exam, rag, reading
 from labkit import training_data as data
 from labkit.answer_metrics import abstains, contains_value
 from labkit.types import Evidence, Hit, Question
@@ -112,7 +111,7 @@ def test_a_contrast_begins_alike_and_parts_at_the_value() -> None:
     assert len({shown(example).rpartition("Question")[2] for example in examples}) == 1
 
 
-def about(name: str, value: str, **facts: Any) -> Question:
+def about(name: str, value: str) -> Question:
     proof = (Evidence(name, f"it takes {value} of oil"),) if value else ()
     answer = f"It takes {value}. [{name}]" if value else exam.ABSTENTION
     kind = "lookup" if value else "unanswerable"
@@ -139,7 +138,7 @@ class Shelf:
 def test_a_conversation_holds_what_its_passages_answer_and_near_misses_abstain() -> None:
     values = {f"M{n}": f"{n} L" for n in range(1, 9)}
     questions = [about(name, value) for name, value in values.items()] + [about("M3", "")]
-    examples = data.reading_examples(questions, Shelf(values), k=3, most=2, seed=1)
+    examples = reading.reading_examples(questions, Shelf(values), k=3, most=2, seed=1)
     told = [
         (question.removeprefix("Question: "), answer, shown(example))
         for example in examples
@@ -159,7 +158,7 @@ def test_a_conversation_holds_what_its_passages_answer_and_near_misses_abstain()
 
 def test_a_question_whose_evidence_cannot_be_shown_is_abstained_from() -> None:
     lost = about("M9", "9 L")
-    (example,) = data.reading_examples([lost], Shelf({"M1": "1 L", "M2": "2 L"}), k=2)
+    (example,) = reading.reading_examples([lost], Shelf({"M1": "1 L", "M2": "2 L"}), k=2)
     assert example.answer == exam.ABSTENTION
 
 

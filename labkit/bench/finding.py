@@ -15,11 +15,12 @@ from typing import Any
 
 from labkit import corpus, exam, settings
 from labkit.bench import runner
-from labkit.finder import FinderConfig, open_course_finder
+from labkit.finder import FinderConfig, open_finder
 from labkit.measure import bootstrap_mean
 from labkit.rerank import Reranked, course_scorer
 from labkit.retrieval_metrics import all_found_at
 from labkit.store import open_course_store
+from labkit.store.course import corpus_dir
 from labkit.types import BatchSearcher, Document, Question, Split
 
 NAME = "bench-finding"
@@ -33,7 +34,7 @@ def run(*, folder: Path | None = None) -> dict:
     store = open_course_store()
     reranked = Reranked(store, course_scorer())
     searches: dict[str, BatchSearcher] = {"hybrid": store, "hybrid, reranked": reranked}
-    searches["finder"] = open_course_finder()
+    searches["finder"] = open_finder(store, folder=corpus_dir())
     config = {"command": "labkit bench finding", "depths": DEPTHS, "rows": N_ROWS}
     config |= {"finder": asdict(FinderConfig())}
     calls = {name: partial(measure, search) for name, search in searches.items()}

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from labkit import catalogue, evaluate, exam, hardware, settings, training_data
-from labkit.bench import contexts, held_out, runner
+from labkit import catalogue, evaluate, exam, hardware, reading, settings, training_data
+from labkit.bench import held_out, runner
 from labkit.finder import open_course_finder
 from labkit.train import load_base, precision, train
 from labkit.types import Example, Method, TrainConfig
@@ -67,9 +67,7 @@ def best_rate(figures: dict, method: Method) -> float:
 
 def questions() -> list[exam.Question]:
     """Return what every training learns from: the same questions, none of them kept."""
-    kept = exam.kept_questions()
-    every = [*exam.load_exam("train"), *exam.load_exam("more")]
-    return random.Random(0).sample([q for q in every if q not in kept], N_QUESTIONS)
+    return random.Random(0).sample(exam.training_questions(), N_QUESTIONS)
 
 
 def examples(asked: Sequence[exam.Question], shown: Format) -> list[Example]:
@@ -78,9 +76,9 @@ def examples(asked: Sequence[exam.Question], shown: Format) -> list[Example]:
         return training_data.closed_book_examples([q for q in asked if q.evidence])
     finder = open_course_finder()
     if shown == "passages":
-        return training_data.reading_examples(asked, finder)
-    proofs = [(q, contexts.passages(q, finder, "the proof")) for q in asked if q.evidence]
-    return [Example(contexts.messages(q, hits), q.answer) for q, hits in proofs]
+        return reading.reading_examples(asked, finder)
+    proofs = [(q, training_data.passages(q, finder, "the proof")) for q in asked if q.evidence]
+    return [Example(training_data.messages(q, hits), q.answer) for q, hits in proofs]
 
 
 def config_of(model: str, method: Method, rate: float, seed: int = 0) -> TrainConfig:

@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from labkit import answer_metrics, catalogue, exam, rag, results, settings, training_data
-from labkit.bench import contexts, general_ability, runner
+from labkit.bench import general_ability, runner
 from labkit.bench import updates as bench_updates
 from labkit.claims.records import COMMANDS, SIDE_EFFECTS
 from labkit.measure import bootstrap_mean, paired_difference
@@ -128,8 +128,8 @@ def evidence_by_context(
     old = bench_updates.superseded()
     return {
         "no passage": [[] for _ in questions],
-        "new passage": [[contexts.proof_of(q.evidence[0], store)] for q in questions],
-        "old passage": [[contexts.proof_of(old[q.id], store)] for q in questions],
+        "new passage": [[training_data.proof_of(q.evidence[0], store)] for q in questions],
+        "old passage": [[training_data.proof_of(old[q.id], store)] for q in questions],
     }
 
 
@@ -139,7 +139,7 @@ def told_by_context(
     """Return how often the new and the old value are said in each context, and every answer."""
     table = {}
     for context, passages in shown.items():
-        texts = contexts.ask(llm, questions, passages)
+        texts = training_data.ask(llm, questions, passages)
         rows = [
             {"id": question.id, "text": text, "says": bench_updates.says(text, question),
              "held_out": question.held_out}

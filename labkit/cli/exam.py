@@ -41,7 +41,7 @@ def exam(
         results.refuse_fast()
     names = ("model", "tuned", "k", "limit", "label", "part")
     options = {name: context.params[name] for name in names}
-    industry = evaluate.INDUSTRY.get(part, "")
+    industry, _ = evaluate.PARTS[part]
     if system in evaluate.OPEN_BOOK:
         opened = open_course_finder if finder else course.open_course_store
         options["store"] = opened(industry=industry)

@@ -101,7 +101,7 @@ def command_of(context: Context, model: str) -> str:
 
 def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "list[Example]":
     """Return the course's training examples by name, or those of a JSONL file."""
-    from labkit import exam, training_data
+    from labkit import exam, reading, training_data
     from labkit.rerank import Reranked, course_scorer
     from labkit.store import course
 
@@ -113,7 +113,7 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
             )
         return training_data.read_examples(path)
     if data == "reading":
-        return reading(k=k, seed=seed)
+        return reading.course_examples(k=k, seed=seed)
     questions = exam.load_exam("train")
     answerable = [question for question in questions if question.evidence]
     closed = training_data.closed_book_examples(answerable)
@@ -127,27 +127,6 @@ def load_examples(data: str, *, k: int, rerank: bool = False, seed: int) -> "lis
     if data == "evidence":
         return drawn(answerable, absent_share=0)
     return (closed if data == "both-books" else []) + drawn(questions)
-
-
-def reading(*, k: int, seed: int) -> "list[Example]":
-    """Return what a reader learns from: Nordvind's questions, and those of the other industries."""
-    from labkit import evaluate, exam, training_data
-    from labkit.finder import open_course_finder
-    from labkit.store.course import corpus_dir, industries
-
-    kept = exam.kept_questions()
-    more = [question for question in exam.load_exam("more") if question not in kept]
-    parts = {"": exam.load_exam("train") + more}
-    for name in industries():
-        if name not in evaluate.INDUSTRY.values():
-            parts[name] = exam.load_exam("train", folder=corpus_dir(name) / "exam")
-    return [
-        example
-        for name, questions in parts.items()
-        for example in training_data.reading_examples(
-            questions, open_course_finder(name), k=k, seed=seed
-        )
-    ]
 
 
 def print_step(step: dict) -> None:

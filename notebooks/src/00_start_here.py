@@ -360,8 +360,9 @@ else:
 
 # %% [markdown]
 # Where does that lead? Here are the same four questions once more, with a better search, and a reader
-# nearly four times as large that was trained to read passages. It is recorded, not run here; with
-# that model fetched (`labkit fetch Qwen2.5-Coder-0.5B-Instruct`), `labkit ask "…" --tuned course` is it.
+# nearly four times as large that was trained to read passages. The cell shows recorded answers, if
+# there are any; nothing runs here. With that model fetched (`labkit fetch Qwen2.5-Coder-0.5B-Instruct`),
+# `labkit ask "…" --tuned course` is it.
 
 # %%
 trained = reports.recorded("exam-both", "qwen2.5-coder-0.5b-instruct-finder")

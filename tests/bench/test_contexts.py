@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from labkit import rag
-from labkit.bench import contexts
+from labkit import training_data as contexts
 from labkit.exam import ABSTENTION
 from labkit.types import Evidence, Generation, Question
 

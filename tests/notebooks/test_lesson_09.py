@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from labkit.bench import contexts
+from labkit import training_data as contexts
 from labkit.bench import data_size as bench_data_size
 from labkit.types import Example
 
